@@ -33,6 +33,12 @@ def guessed_symbol(native_id: str) -> str | None:
     return None
 
 
+def is_in_coin(symbol: str) -> bool:
+    """Whether a symbol is of a swap that is margined in its own coin, as `BTC/USD:BTC`."""
+    pair, _, settle = symbol.partition(":")
+    return settle != "" and settle == pair.partition("/")[0]
+
+
 def guessed_swap(native_id: str) -> str | None:
     """The same of a swap: `BTCUSDT`, `BTC-USDT-SWAP` and `XBTUSDTM` are `BTC/USDT:USDT`, `BTCPERP` USDC's."""
     name = native_id

@@ -1,10 +1,12 @@
 """One exchange: which instruments are wanted, and which line carries which."""
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from typing import Any
 
+from collectors.counts import REFUSED
 from collectors.exchanges.base import Codec
 from collectors.exchanges.wire import ContractSize, contract_size
 from collectors.sockets.exchange import Emit, FollowedExchange
@@ -14,6 +16,8 @@ from collectors.sockets.timing import Timing
 from collectors.sockets.turns import Turns
 from markets.config import ExchangeConfig, InstrumentConfig, diff
 from markets.events import FeedReport, StreamState
+
+logger = logging.getLogger(__name__)
 
 NOT_SELECTED = "no longer collected"
 REFUSED_SHOWN = 50  # refused topics named in the status; all of them are counted
@@ -39,6 +43,7 @@ class Feed:
         self._next_line = 1
         self._past: Counter[str] = Counter()  # counters of lines that are gone
         self._polls = Polls(self._exchange)
+        self._logged: set[str] = set()
         self._tasks: asyncio.TaskGroup | None = None
         self._stop = asyncio.Event()
 
@@ -101,6 +106,7 @@ class Feed:
             "refused": len(refused),
             "refused_topics": [f"{name}: {why}" for name, why in sorted(refused.items())[:REFUSED_SHOWN]],
             "refusals": self._refusals(lines),
+            "resized": self._resized(),
             "next_try_s": self._exchange.breaker.next_try_s,
             "counts": self._counts(lines),
         }
@@ -108,6 +114,7 @@ class Feed:
     def report(self) -> FeedReport:
         """Report of its connections now, for sinks."""
         lines, codec = list(self._lines), self._exchange.codec
+        self._log_refusals(codec)
         return FeedReport(
             exchange=self.config.key,
             state=self._state(lines),
@@ -121,6 +128,14 @@ class Feed:
             received_ts_us=time.time_ns() // 1000,
             received_mono_ns=time.monotonic_ns(),
         )
+
+    def _log_refusals(self, codec: Codec) -> None:
+        """Each kind once: how often it came is in the counts."""
+        for kind in REFUSED.keys() & codec.counts.keys() - self._logged:
+            self._logged.add(kind)
+            symbol = next((symbol for symbol, each in codec.rejects if each == kind), "")
+            of = f" of {symbol}" if symbol else ""
+            logger.warning("%s: %s%s: %s; others are counted", self.config.key, kind, of, REFUSED[kind])
 
     def _counts(self, lines: list[Line]) -> dict[str, int]:
         """Counters since the start, by kind, on lines that are gone too."""
@@ -146,6 +161,15 @@ class Feed:
             for refusal in every[:REFUSED_SHOWN]
         ]
 
+    def _resized(self) -> list[dict[str, Any]]:
+        """Instruments whose contract the exchange has given another size than is configured."""
+        resized = sorted(self._exchange.codec.resized.items())
+        return [
+            {"symbol": self._symbols.get(native_id, native_id), "was": each.was, "said": each.said,
+             "since_us": each.since_us}
+            for native_id, each in resized[:REFUSED_SHOWN]
+        ]  # fmt: skip
+
     def _follow(self, tasks: asyncio.TaskGroup) -> None:
         carried = frozenset(instrument for line in self._lines for instrument in line.instruments)
         change = diff(carried, self.wanted)
@@ -154,6 +178,7 @@ class Feed:
             for instrument in change.stop & line.instruments:
                 self._symbols.pop(instrument.native_id, None)
                 self._contract_sizes.pop(instrument.native_id, None)
+                self._exchange.codec.resized.pop(instrument.native_id, None)
                 line.remove(instrument, NOT_SELECTED)
         for instrument in sorted(change.start, key=lambda instrument: instrument.symbol):
             self._symbols[instrument.native_id] = instrument.symbol

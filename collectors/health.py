@@ -25,6 +25,7 @@ class Look(Protocol):
     def heartbeats(self) -> Iterable[Heartbeat]: ...
     @property
     def collectors(self) -> Iterable[CollectorStatus]: ...
+    def called(self, key: str) -> str: ...
 
 
 @finds(two_collectors="a collector is one too many for its shard, and stands by")
@@ -98,6 +99,25 @@ def refused_symbols(now: Look, _limits: object) -> Iterator[Finding]:
                 "collector's log.",
                 float(len(refusals) - NAMED),
             )  # fmt: skip
+
+
+@finds()
+def resized(now: Look, _limits: object) -> Iterator[Finding]:
+    """An exchange has given a contract another size than is configured."""
+    for collector in now.collectors:
+        for exchange, feed in collector.exchanges.items():
+            for each in feed.get("resized", ()):
+                age_s = max(0.0, (now.at_us - each["since_us"]) / 1e6)
+                yield Finding(
+                    "configuration", f"contract size of {each['symbol']} on {exchange}", "critical",
+                    each["since_us"],
+                    f"{now.called(exchange)} says that a contract of {each['symbol']} is "
+                    f"{isolated(each['said'])} coins, where {each['was']:g} are configured, "
+                    f"for {lasted(age_s)}. It is not compared.",
+                    "Sync the markets: the new size is configured then. Positions and orders of "
+                    "before count in contracts of the old size.",
+                    round(age_s, 1),
+                )  # fmt: skip
 
 
 def _refusals(now: Look) -> dict[str, dict[tuple[str, str], dict[str, Any]]]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from collectors.counts import BAD_FUNDING, CROSSED, MALFORMED, RECONNECTS, UNKNOWN, ZERO
+from collectors.counts import BAD_TERMS, CROSSED, MALFORMED, RECONNECTS, UNKNOWN, ZERO
 from core.metrics import Samples, declare, of_sinks
 from markets.follow.runtime import CollectorStatus
 
@@ -17,8 +17,8 @@ BAD_FRAMES: Final = {
     "out_of_order": ("out_of_order",),
     "bad_time": ("bad_time",),
     "no_contract_size": ("no_contract_size",),
-    "bad_mark": ("bad_mark",),
-    "bad_funding": BAD_FUNDING,
+    "contract_size_changed": ("contract_size_changed",),
+    **{kind: (kind,) for kind in BAD_TERMS},
     "late": ("late",),
     "read_late": ("read_late",),
     "duplicate_trade": ("duplicate_trades",),
@@ -36,7 +36,8 @@ declare(
     "shard exchange kind",
     "What was refused: malformed, unknown, crossed, zero, empty_side, frozen (late), read_late (late "
     "because the collector stood still), out_of_order, duplicate_trade, no_contract_size, bad_mark, "
-    "bad_funding. What costs no quote: bad_time (only the time), late (made older).",
+    "bad_funding, bad_next, bad_interval; contract_size_changed once per change. What costs no quote: "
+    "bad_time (only the time), late (made older).",
 )
 
 

@@ -5,7 +5,7 @@ binary frame). A JSON value is kept as its own text, so that no number is change
 """
 
 from base64 import b64decode
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Raw, Struct
@@ -18,10 +18,17 @@ class Binary(Struct, forbid_unknown_fields=True):
 
 
 class Line(Struct):
-    """One recorded frame; `channel`, `source` and the rest are for people."""
+    """One recorded frame, or with a `channel` like `rest_funding` an answer; the rest is for people."""
 
     payload: Raw
     dir: Literal["recv", "sent"] = "recv"
+    channel: Any = ""
+
+    @property
+    def answers(self) -> str:
+        """What was asked for over REST, as `funding` where the channel is `rest_funding`; else empty."""
+        name = self.channel if isinstance(self.channel, str) else ""
+        return name.removeprefix("rest_") if name.startswith("rest_") else ""
 
     def frame(self) -> bytes | str:
         """The frame as the socket gave it; raises ValueError for bad base64."""

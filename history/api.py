@@ -1,5 +1,6 @@
 """The HTTP API of the lake: NDJSON, streamed. Errors are `{"error": "…"}`; the tables are in docs/api.md."""
 
+import time
 from collections.abc import Iterator
 from typing import Final
 
@@ -9,15 +10,20 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from accounts.access.guard import api
+from core.names.market_keys import SWAP, exchange_of, key_of, market_of_symbol
 from core.web.refused import Refused
+from engine.charts.batch import Leg, leg_of
 from history.read import ndjson
 from history.read.answers import lake_reader, limited, streamed
 from history.read.asked import Range, asked_points, asked_range, exchange_named, required, symbol_named
 from history.read.funding import Swap, funding_rows, funding_spread, swap_named
+from history.read.marks import mark_rows
 from history.read.reader import LakeReader, Where
 from history.read.reading import in_thread
+from history.read.settlements import settlement_rows
 from history.read.spreads import turned
 from history.read.volume import summed
+from markets.config import MarketConfig
 from markets.selectors import load_config
 
 _DAY_US: Final = 86_400_000_000
@@ -30,9 +36,10 @@ async def trades(request: HttpRequest) -> HttpResponseBase:
     query = request.GET.dict()
     required(query, "symbol", "exchange")
     within, points = asked_range(query), asked_points(query)
-    where = await _instrument(query, within)
+    config, where = await _named(query, within)
+    (leg,) = _legs(config, where)
     reader = lake_reader()
-    frames = reader.snapshot("trades").frames(**where)
+    frames = reader.snapshot("trades").frames(**(where | {"symbol": leg.symbol, "exchange": leg.exchange}))
     if points:
         frames = summed(frames, points, within.start_us, within.end_us)
     return await streamed(ndjson.warned(ndjson.encoded(frames, ndjson.TRADES), reader))
@@ -45,9 +52,9 @@ async def states(request: HttpRequest) -> HttpResponseBase:
     query = request.GET.dict()
     required(query, "symbol")
     within = asked_range(query)
-    where = await _instrument(query, within)
+    config, where = await _named(query, within)
     reader = lake_reader()
-    pieces = ndjson.encoded(_states(reader, where, within), ndjson.STATES)
+    pieces = ndjson.encoded(_states(reader, _legs(config, where), within), ndjson.STATES)
     return await streamed(ndjson.warned(pieces, reader))
 
 
@@ -57,7 +64,7 @@ async def opportunities(request: HttpRequest) -> HttpResponseBase:
     """`GET /api/history/opportunities`: when a chart began and ceased to pass a filter."""
     query = request.GET.dict()
     required(query, "symbol", "exchange1", "exchange2")
-    where = await _instrument(query, asked_range(query))
+    _config, where = await _named(query, asked_range(query))
     if where["exchange1"] == where["exchange2"]:
         raise Refused(400, "exchange2: it is the same as exchange1; an opportunity needs two")
     reader = lake_reader()
@@ -93,10 +100,37 @@ async def spread_of_funding(request: HttpRequest) -> HttpResponseBase:
     return await streamed(ndjson.warned(ndjson.encoded(frames, ndjson.FUNDING_SPREAD), reader))
 
 
+@api("symbol", "exchange", "start", "end", "points")
+@limited
+async def marks(request: HttpRequest) -> HttpResponseBase:
+    """`GET /api/history/marks`: a swap's mark and index price whenever they changed, and how they stood
+    before."""
+    query = request.GET.dict()
+    required(query, "symbol", "exchange")
+    within, points = asked_range(query), asked_points(query)
+    (swap,) = await _swaps(query, "exchange")
+    reader = lake_reader()
+    pieces = ndjson.encoded(mark_rows(reader, swap, within, points), ndjson.MARKS)
+    return await streamed(ndjson.warned(pieces, reader))
+
+
+@api("symbol", "exchange", "start", "end")
+@limited
+async def settlements(request: HttpRequest) -> HttpResponseBase:
+    """`GET /api/history/settlements`: a swap's settlements that are over, and what they charged."""
+    query = request.GET.dict()
+    required(query, "symbol", "exchange")
+    within = asked_range(query)
+    (swap,) = await _swaps(query, "exchange")
+    reader = lake_reader()
+    rows = settlement_rows(reader, swap, within, time.time_ns() // 1000)
+    return await streamed(ndjson.warned(ndjson.encoded(rows, ndjson.SETTLEMENTS), reader))
+
+
 # --- what they share -----------------------------------------------------------------------------
 
 
-async def _instrument(query: dict[str, str], within: Range) -> Where:
+async def _named(query: dict[str, str], within: Range) -> tuple[MarketConfig, Where]:
     """The names and the range of a query, as the lake spells them."""
     config = await sync_to_async(load_config)()
     where: Where = {"start_us": within.start_us, "end_us": within.end_us}
@@ -104,7 +138,16 @@ async def _instrument(query: dict[str, str], within: Range) -> Where:
         if query.get(name):
             where[name] = exchange_named(config, query[name], name)
     where["symbol"] = await in_thread(lambda: symbol_named(config, lake_reader(), query["symbol"]))
-    return where
+    return config, where
+
+
+def _legs(config: MarketConfig, where: Where) -> list[Leg]:
+    """What a symbol is called on the exchange that is asked for, or on each."""
+    symbol, exchange = str(where["symbol"]), where.get("exchange")
+    keys = [str(exchange)] if exchange else [row.key for row in config.exchanges]
+    if market_of_symbol(symbol) == SWAP:  # it is a swap's own name
+        return [Leg(key, symbol) for key in {key_of(exchange_of(key), symbol) for key in keys}]
+    return [leg_of(config, symbol, key) for key in keys]
 
 
 async def _swaps(query: dict[str, str], *exchanges: str) -> list[Swap]:
@@ -118,17 +161,22 @@ async def _swaps(query: dict[str, str], *exchanges: str) -> list[Swap]:
     return await in_thread(named)
 
 
-def _states(reader: LakeReader, where: Where, within: Range) -> Iterator[pl.DataFrame]:
+def _states(reader: LakeReader, legs: list[Leg], within: Range) -> Iterator[pl.DataFrame]:
     """Each exchange's last state before the range, and the states in it."""
     snapshot = reader.snapshot("stream_states")
-    names: Where = {"symbol": [str(where["symbol"]), ""]}
-    if exchange := where.get("exchange"):
-        names["exchange"] = [str(exchange), ""]
+    names: Where = {
+        "symbol": [*sorted({leg.symbol for leg in legs}), ""],
+        "exchange": [*(leg.exchange for leg in legs), ""],
+    }
+    of_all = (pl.col("symbol") == "") | (pl.col("exchange") == "")
+    ours = pl.any_horizontal(of_all, *(leg.recorded for leg in legs))
     earlier: Where = {"start_us": within.start_us - _DAY_US, "end_us": within.start_us}
-    before = snapshot.scan(**(names | earlier))
+    before = snapshot.scan(**(names | earlier)).filter(ours)
     standing = before.filter(pl.col("state") != "gap").sort("received_ts_us").group_by("exchange").last()
     yield standing.sort("received_ts_us").collect()
-    yield from snapshot.frames(**(names | {"start_us": within.start_us, "end_us": within.end_us}))
+    inside: Where = {"start_us": within.start_us, "end_us": within.end_us}
+    for frame in snapshot.frames(**(names | inside)):
+        yield frame.filter(ours)
 
 
 def _events(reader: LakeReader, where: Where) -> Iterator[pl.DataFrame]:

@@ -11,4 +11,6 @@ urlpatterns = [
     path("api/history/opportunities", of_the_lake("opportunities"), name="api-history-opportunities"),
     path("api/history/funding", of_the_lake("funding"), name="api-history-funding"),
     path("api/history/funding_spread", of_the_lake("spread_of_funding"), name="api-history-funding-spread"),
+    path("api/history/marks", of_the_lake("marks"), name="api-history-marks"),
+    path("api/history/settlements", of_the_lake("settlements"), name="api-history-settlements"),
 ]

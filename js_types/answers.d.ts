@@ -2,6 +2,7 @@
 
 declare namespace Answers {
   interface ByAddress {
+    "/api/charts/pair": Charts.PairFacts;
     "/api/funding": Funding.Matrix;
     "/api/funding/net": Funding.Net;
     "/api/health/graph": Health.Graph;

@@ -72,6 +72,27 @@ declare namespace Charts {
     pinned: number;
   }
 
+  // --- GET /api/charts/pair ---
+
+  /** Next settlement of a swap leg: the forming rate in per cent, s; null: unknown, `problem` says why. */
+  interface Coming {
+    exchange: string;
+    symbol: string;
+    rate: number | null;
+    next: number | null;
+    interval_s: number | null;
+    age_ms: number | null;
+    problem: string;
+  }
+
+  /** `trade12` is the trade of `edge12` in words, `trade21` that of `edge21`. */
+  interface PairFacts extends Page.Pair {
+    time: number;
+    trade12: string;
+    trade21: string;
+    coming: Coming[];
+  }
+
   // --- on the page ---
 
   /** State of a chart: as its collector says, or what the page makes of that. */
@@ -175,6 +196,8 @@ declare namespace Charts {
   /** What the lines of an address say. */
   interface Lines {
     "/api/dashboard_data": Point;
+    "/api/history/marks": { timestamp: number; mark_index_pct: number | null };
+    "/api/history/settlements": { timestamp: number; rate: number | null; published: number | null };
     "/api/history/trades": Trade;
     "/api/history/states": StreamState;
     "/api/history/opportunities": Passage;
@@ -194,6 +217,30 @@ declare namespace Charts {
     figures: Columns;
     /** What there is to say where nothing was recorded. */
     words: string;
+  }
+
+  /** Mark over index of leg 0 or 1, per cent, null: unknown; known up to `until`, s. */
+  interface Distance {
+    leg: number;
+    times: number[];
+    values: (number | null)[];
+    until: number;
+  }
+
+  interface Distances {
+    legs: Distance[];
+  }
+
+  /**
+   * A settlement of leg 0 or 1, rates in per cent, null: unknown. `rate` was charged, or of one that is `coming` it is
+   * forming; `published` was said last before.
+   */
+  interface Settlement {
+    time: number;
+    leg: number;
+    rate: number | null;
+    published: number | null;
+    coming: boolean;
   }
 
   interface Rows<R> {
@@ -228,6 +275,9 @@ declare namespace Charts {
     passings: Passing[];
     /** null: they are not asked for, or not there yet. */
     trades: (Trades & { names: string[] }) | null;
+    /** Mark over index; null: not asked for, or not there yet. */
+    distances: Distance[] | null;
+    settlements: Settlement[];
   }
 
   /** Points, and until when they count (s). */

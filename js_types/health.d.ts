@@ -57,7 +57,7 @@ declare namespace Health {
     pct: number;
   }
 
-  type Bad = "malformed" | "unknown" | "crossed" | "zero" | "empty" | "late" | "out_of_order";
+  type Bad = "malformed" | "unknown" | "crossed" | "zero" | "empty" | "late" | "out_of_order" | "terms";
 
   interface Exchange extends Row {
     state: string;

@@ -80,6 +80,8 @@ declare namespace Page {
 
   type Colour =
     | "line"
+    | "leg1"
+    | "leg2"
     | "band"
     | "zero"
     | "hair"

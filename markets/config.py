@@ -51,6 +51,14 @@ def base_url_problem(url: str, schemes: tuple[str, ...]) -> str:
 PairKind = Literal["spot-spot", "swap-swap", "spot-swap", "basis"]
 SPOT_ONLY: Final[tuple[PairKind, ...]] = ("spot-spot",)
 
+ExitAssumption = Literal["zero", "now", "median"]
+"""Exit spread of a position (engine/funding/net.py): both prices meet, as now, or the pair's own median."""
+
+HOLDING_HOURS: Final = 8.0
+"""How long a position is held where nobody says."""
+
+MAX_HOLDING_HOURS: Final = 24 * 30
+
 
 def pair_kind(key1: str, key2: str) -> PairKind:
     """Kind of a pair by its market keys; spot and swap of one exchange make a basis pair."""
@@ -212,6 +220,11 @@ class GateTerms(Struct, frozen=True):
     min_size: float = 10.0  # executable at both best prices, in USDT (markets.worth.reference)
     min_volume: float = 0.0  # 24 h, on both legs, in USDT; an unknown volume is unknown
     peg_band_pct: float = 2.0  # how far a stablecoin's rate may be from 1
+    funding_max_age_s: float = 600.0  # no rate of funding that nobody said again for so long is believed
+    mark_band_pct: float = 1.0  # how far a swap's mark price may be from its own best prices
+    mark_max_age_s: float = 60.0  # no mark price older than this is believed
+    min_swap_volume: float = 0.0  # as min_volume, of swap legs: the higher of the two counts
+    expiry_hours: float = 24.0  # no leg with a last settlement, or a delisting, announced within this
 
 
 class Opportunity(Struct, frozen=True):
@@ -245,6 +258,9 @@ class FilterConfig(Struct, frozen=True):
     `min_duration_ms`, with every gate passed and at least `min_size` executable; it closes below
     `close_edge_bps` (None: the opening threshold itself). No leg may be older than `max_age_ms`, and above
     `max_unproven_edge_bps` it must be proven that both exchanges mean the same coin.
+
+    Of a position held for `holding_hours` the net edge must be at least `min_net_edge_bps`, with the exit
+    spread of `exit_assumption`. Without `settlement_wanted` no swap leg may settle within that time.
     """
 
     id: int
@@ -265,6 +281,10 @@ class FilterConfig(Struct, frozen=True):
     max_volume: float | None = None
     pairs_gone: bool = False  # it named pairs, and all of them were deleted: it follows none
     pair_kinds: tuple[PairKind, ...] = SPOT_ONLY  # of the pairs it names, or of all
+    holding_hours: float = HOLDING_HOURS
+    exit_assumption: ExitAssumption = "zero"
+    min_net_edge_bps: float | None = None
+    settlement_wanted: bool = True
 
     def passes(self, spread_pct: float, edge_bps: float) -> bool:
         """Whether live values meet the filter; `edge_bps` is the better of the two directions."""

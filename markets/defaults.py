@@ -1,10 +1,11 @@
 """Configuration that a fresh desk starts with: `manage.py seed` writes it.
 
 Fees are what the exchanges charge an account without volume or token discounts, in bps, by each exchange's
-public schedule of its lowest tier; of MEXC's swaps what orders over its API pay, whatever its list of
-contracts says (PROTOCOLS2 A15).
+public schedule of its lowest tier. Those of swaps stand with their source; what has none is assumed. MEXC's
+are what orders over its API pay, whatever its list of contracts says (PROTOCOLS2 A15).
 """
 
+from decimal import Decimal
 from typing import NamedTuple
 
 
@@ -18,18 +19,25 @@ class DefaultExchange(NamedTuple):
     joiner: str
     swap_taker_fee_bps: str
     swap_maker_fee_bps: str
+    swap_fee_source: str
 
 
+# Without a source: Bybit's, and what makers pay at Gate and Bitget, where lists say otherwise.
 EXCHANGES = (
-    DefaultExchange("binance", "Binance", "10", "10", "", "5", "2"),
-    DefaultExchange("bybit", "Bybit", "10", "10", "", "5.5", "2"),
-    DefaultExchange("mexc", "MEXC", "5", "0", "", "8", "6"),
-    DefaultExchange("gate", "Gate", "10", "10", "_", "5", "2"),
-    DefaultExchange("kucoin", "KuCoin", "10", "10", "-", "6", "2"),
-    DefaultExchange("okx", "OKX", "10", "8", "-", "5", "2"),
-    DefaultExchange("bitget", "Bitget", "10", "10", "", "6", "2"),
-    DefaultExchange("bingx", "BingX", "10", "10", "-", "5", "2"),
+    DefaultExchange("binance", "Binance", "10", "10", "", "5", "2", "ccxt 4.5.90"),
+    DefaultExchange("bybit", "Bybit", "10", "10", "", "5.5", "2", ""),
+    DefaultExchange("mexc", "MEXC", "5", "0", "", "8", "6", "MEXC of orders over its API, 2026-06"),
+    DefaultExchange("gate", "Gate", "10", "10", "_", "5", "2", ""),
+    DefaultExchange("kucoin", "KuCoin", "10", "10", "-", "6", "2", "its list of contracts"),
+    DefaultExchange("okx", "OKX", "10", "8", "-", "5", "2", "ccxt 4.5.90"),
+    DefaultExchange("bitget", "Bitget", "10", "10", "", "6", "2", ""),
+    DefaultExchange("bingx", "BingX", "10", "10", "-", "5", "2", "its list of contracts"),
 )
+
+SWAP_FEES = {
+    row.key: (Decimal(row.swap_taker_fee_bps), Decimal(row.swap_maker_fee_bps), row.swap_fee_source)
+    for row in EXCHANGES
+}
 
 QUOTE = "USDT"
 BASES = (

@@ -21,6 +21,9 @@ from numpy.typing import NDArray
 
 Side = Literal["buy", "sell"]
 Liveness = Literal["up", "down", "gap"]
+BookKind = Literal["snapshot", "delta", "gap"]
+Level = tuple[float, float]
+"""A price, and the size there in coins: of a delta the new one, 0 where the level is gone."""
 
 
 class Quote(Struct, gc=False):
@@ -93,6 +96,32 @@ class Funding(Struct, gc=False):
     settled_ts_us: int | None = None
     cap: float | None = None
     floor: float | None = None
+    exchange_ts_us: int | None = None
+    received_ts_us: int = 0
+    received_mono_ns: int = 0
+
+
+class BookUpdate(Struct):
+    """What an exchange said of the order book of one symbol: the whole book, or the levels that changed.
+
+    Levels are in the order of the wire, with sizes in coins, never in contracts. A "gap" is a frame of which
+    no update could be made: something was lost. Update ids are the exchange's own, None where it does not
+    say: `first_seq` and `last_seq` are the first and the last change in here, `prev_seq` is the `last_seq` of
+    the update that it follows. `symbol` is empty where the answer to a request does not repeat it.
+    `checksum` is as it came; with one that is not 0 `texts` has the levels of both sides, bids first, as
+    they were spelled, for that is what it was made of.
+    """
+
+    exchange: str
+    symbol: str
+    kind: BookKind
+    bids: list[Level]
+    asks: list[Level]
+    first_seq: int | None = None
+    last_seq: int | None = None
+    prev_seq: int | None = None
+    checksum: int | None = None
+    texts: tuple[list[tuple[str, str]], list[tuple[str, str]]] | None = None
     exchange_ts_us: int | None = None
     received_ts_us: int = 0
     received_mono_ns: int = 0

@@ -20,6 +20,7 @@ from markets.config import (
     REST_SCHEMES,
     WS_SCHEMES,
     ExchangeConfig,
+    ExitAssumption,
     FilterConfig,
     GateTerms,
     IdentityConfig,
@@ -432,6 +433,10 @@ def _filter_config(row: OpportunityFilter) -> FilterConfig:
         max_volume=_float(row.max_volume),
         pairs_gone=row.pairs_gone,
         pair_kinds=_kinds(row),
+        holding_hours=float(row.holding_hours),
+        exit_assumption=cast(ExitAssumption, row.exit_assumption),
+        min_net_edge_bps=_float(row.min_net_edge_bps),
+        settlement_wanted=row.settlement_wanted,
     )
 
 

@@ -3,7 +3,7 @@
 from django.urls import path
 
 from core.web.lazily import of_the_lake
-from realtime.charts import api
+from realtime.charts import api, pair
 from realtime.funding import api as funding_api
 from realtime.scanner import api as scan_api
 from realtime.scanner import explain_views
@@ -23,6 +23,7 @@ urlpatterns = [
     path("opportunities/explain", explain_views.explain_page, name="opportunity-explain"),
     path("api/opportunities/explain", explain_views.explain_api, name="api-opportunity-explain"),
     path("api/charts", api.charts, name="api-charts"),
+    path("api/charts/pair", pair.pair, name="api-charts-pair"),
     path(
         "api/dashboard_data",
         of_the_lake("dashboard_data", "realtime.charts.stored"),

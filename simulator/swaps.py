@@ -29,6 +29,7 @@ _WORTH: Final = {
 _SIZE_DECIMALS: Final = {"okx": 2, "gate": 0, "kucoin": 0, "mexc": 0}
 _THOUSANDS: Final = frozenset(("binance", "bybit", "bingx"))  # sell cheap coins by the thousand
 _THOUSAND: Final = 1_000
+_TWICE: Final = "bybit"
 _SATS: Final = 0.0044  # the price of a SATS in CAT, whose path it follows: no spot market here lists it
 
 
@@ -42,9 +43,14 @@ class Terms(Struct, frozen=True):
 
 
 def swap_listings(exchange: str, spot: Sequence[Listing]) -> tuple[Listing, ...]:
-    """The swaps of an exchange on the coins of its spot listings; with CAT among them, 10000SATS too."""
+    """The swaps of an exchange on the coins of its spot listings; with CAT among them, 10000SATS too.
+
+    Bybit then lists CAT by the thousand and by itself, which must not be mixed up.
+    """
     coins = [*spot, *(_sats(exchange, listing) for listing in spot if listing.base.endswith("CAT"))]
-    return tuple(_swap(exchange, listing) for listing in coins)
+    twice = [listing for listing in spot if (exchange, listing.base) == (_TWICE, "CAT")]
+    swaps = [_swap(exchange, listing) for listing in coins]
+    return (*swaps, *(_swap(exchange, listing, by_itself=True) for listing in twice))
 
 
 def terms_of(exchange: str, base: str) -> Terms:
@@ -63,11 +69,11 @@ def terms_of(exchange: str, base: str) -> Terms:
     return Terms(hours, 0, 0.02, -0.02)
 
 
-def _swap(exchange: str, spot: Listing) -> Listing:
+def _swap(exchange: str, spot: Listing, *, by_itself: bool = False) -> Listing:
     """A cheap coin is listed by the thousand, or with a large contract; prices have two more decimals."""
     cheap = spot.price_decimals >= 8
     listing = structs.replace(spot, settle=spot.quote, of=spot.of or spot)
-    if cheap and exchange in _THOUSANDS and spot.unit == 1:
+    if cheap and exchange in _THOUSANDS and spot.unit == 1 and not by_itself:
         return structs.replace(
             listing,
             base=f"{_THOUSAND}{spot.base}",

@@ -23,7 +23,7 @@ from collectors.exchanges.reading import (
 )
 from collectors.exchanges.sheet import DataSheet, Topic
 from collectors.exchanges.times import DECADE_US, FAR_US, is_near, moment_us
-from collectors.exchanges.wire import ContractSize
+from collectors.exchanges.wire import ContractSize, Resized
 from core.clock.clocks import STOOD_STILL, Standstill
 from markets.events import MarkPrice, Quote, Side, StreamState, Terms, Trade
 
@@ -71,6 +71,8 @@ class Codec(ABC):
 
     `symbols` maps the exchange's native id to our symbol; the owner may change it while running.
     So is `contract_sizes` from native id to the coins in one contract, for markets that size in contracts.
+    Those that the exchange says to be others now are taken out of it, into `resized`, until it says the same
+    again or the owner, who then takes them out of `resized`, puts in what it says.
     `exact=True` decodes prices and sizes as Decimal of the exchange's own text instead of float.
     `counts` counts what was not emitted, by kind: `malformed`, `unknown_kind`, `unknown_symbol`,
     `rejected_zero` (also negative or not finite), `rejected_crossed`, `empty_side`, `one_sided`,
@@ -96,6 +98,7 @@ class Codec(ABC):
         self.contract_sizes = contract_sizes
         self.exact = exact
         self._key = self.sheet.key  # looked up per event
+        self.resized: dict[str, Resized] = {}
         self.counts: Counter[str] = Counter()
         self.rejects: Counter[tuple[str, str]] = Counter()
         self.order: Order | None = None
@@ -154,7 +157,9 @@ class Codec(ABC):
         """The client's heartbeat text, None where the exchange pings us."""
         return None
 
-    def polled(self, body: bytes, received_ts_us: int = 0, received_mono_ns: int = 0) -> Sequence[Terms]:
+    def polled(
+        self, body: bytes, received_ts_us: int = 0, received_mono_ns: int = 0
+    ) -> Sequence[Terms | StreamState]:
         """Decode an answer of one of the paths that are `polled`. Never raises on bad input: it counts."""
         return self.skip("unknown_kind")
 
@@ -176,12 +181,15 @@ class Codec(ABC):
 
     def load(self, frame: bytes | str) -> dict[str, Any]:
         """A JSON object of which nothing is checked yet; raises one of BAD_FRAME where it is none."""
+        return table(self.load_any(frame))
+
+    def load_any(self, frame: bytes | str) -> Any:
+        """Any JSON value; raises one of BAD_FRAME where it is none."""
         try:
-            message = self._load(frame)
+            return self._load(frame)
         except msgspec.DecodeError:  # NaN, Infinity and 1e999 are no JSON, and come all the same
             number: Any = Decimal if self.exact else float
-            message = json.loads(frame, parse_float=number, parse_constant=number)
-        return table(message)
+            return json.loads(frame, parse_float=number, parse_constant=number)
 
     def fast_path(self, wire_type: type[T]) -> Callable[[bytes | str], T]:
         """A decoder for the fast path, where numbers are `Positive`; for `exact` there is none."""

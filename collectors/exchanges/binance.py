@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from collectors.exchanges.base import OFF_FAST_PATH, Codec, Control, Decoded
-from collectors.exchanges.reading import compact, readable, request_id, text, why
+from collectors.exchanges.reading import compact, readable, request_id, table, tables, text, why
 from collectors.exchanges.sheet import DataSheet, Topic
 from collectors.exchanges.swaps import HOURS, SwapCodec
 from collectors.exchanges.times import Millis
@@ -161,12 +161,24 @@ class Binance(Codec):
         return super().decode(frame, received_ts_us, received_mono_ns)
 
     def push(self, frame: bytes | str, received_ts_us: int, received_mono_ns: int) -> Sequence[Decoded]:
-        """`/stream` wraps what `/ws` sends raw. Only `bookTicker` may lack `e`, and it carries no time."""
-        message = self.load(frame)
-        data = message["data"] if isinstance(message.get("data"), dict) else message
-        kind, native_id = text(data.get("e")), data.get("s")
-        if not isinstance(native_id, str):
+        """`/stream` wraps what `/ws` sends raw. Only `bookTicker` may lack `e`, and it carries no time.
+
+        A stream of all markets, as `!markPrice@arr`, has a list of what else comes one by one.
+        """
+        message = self.load_any(frame)
+        data = message.get("data") if isinstance(message, dict) else message
+        if isinstance(data, list):
+            ours = [row for row in tables(data) if row.get("e") in self.kinds]
+            if not ours:
+                return self.skip("unknown_kind")
+            return [event for row in ours for event in self._one(row, received_ts_us, received_mono_ns)]
+        data = data if isinstance(data, dict) else table(message)
+        if not isinstance(data.get("s"), str):
             return self.answer(frame)
+        return self._one(data, received_ts_us, received_mono_ns)
+
+    def _one(self, data: dict[str, Any], received_ts_us: int, received_mono_ns: int) -> Sequence[Decoded]:
+        kind, native_id = text(data.get("e")), text(data.get("s"))
         if kind not in self.kinds:
             return self.skip("unknown_kind")
         return self._event(kind, native_id, data, received_ts_us, received_mono_ns)
@@ -229,7 +241,7 @@ class BinanceSwap(SwapCodec, Binance):
         adjusted = {row.get("symbol"): row for row in rows}
         return [
             event
-            for native_id in self.symbols
+            for native_id in dict.fromkeys((*self.symbols, *filter(self.symbols.__contains__, adjusted)))
             for row in (adjusted.get(native_id, {"fundingIntervalHours": USUAL_INTERVAL_H}),)
             for event in self.funding(
                 native_id, None, None, row.get("fundingIntervalHours"), HOURS, None,

@@ -35,7 +35,7 @@ from collectors.exchanges.times import FAR_US, Millis, moment_us
 from collectors.exchanges.wire import NOT_EMPTY, FastId, FastPathKey, FastText, Positive
 from markets.events import Quote, Terms, Trade
 
-QUOTES, TRADES, MARKS = "bookTicker", "trade", "markPrice"
+QUOTES, TRADES, MARKS, TICKERS = "bookTicker", "trade", "markPrice", "ticker"
 QUOTE: FastPathKey = f'@{QUOTES}"'.encode()
 TRADE: FastPathKey = f'@{TRADES}"'.encode()
 FROZEN_AFTER_MS = 5000
@@ -244,7 +244,7 @@ class BingXSwap(SwapCodec, BingX):
         ws_url="wss://open-api-swap.bingx.com/swap-market",
         polled=("/openApi/swap/v2/quote/premiumIndex",),
     )
-    kinds = BingX.kinds | {MARKS}
+    kinds = BingX.kinds | {MARKS, TICKERS}
 
     def __init__(self, symbols: Mapping[str, str], **options: Any) -> None:
         super().__init__(symbols, **options)
@@ -271,6 +271,13 @@ class BingXSwap(SwapCodec, BingX):
     ) -> Sequence[Decoded]:
         if kind == MARKS:
             return self.mark(native_id, row.get("p"), None, row.get("E"), received_ts_us, received_mono_ns)
+        if kind == TICKERS and not self.is_alone:
+            return self.skip("unchanged")
+        if kind == TICKERS:  # here upper case is the price
+            return self.quote(
+                native_id, row.get("B"), row.get("b"), row.get("A"), row.get("a"), row.get("E"),
+                received_ts_us, received_mono_ns,
+            )  # fmt: skip
         return super()._row(kind, native_id, row, received_ts_us, received_mono_ns)
 
     def polled_row(self, row: dict[str, Any], received_ts_us: int, received_mono_ns: int) -> Sequence[Terms]:

@@ -28,7 +28,7 @@ from collectors.exchanges.wire import (
     Positive,
     SignedContracts,
 )
-from markets.events import Quote, Side, Trade
+from markets.events import Quote, Side, Terms, Trade
 
 QUOTES, TRADES = "spot.book_ticker", "spot.trades"
 NEWER_TRADES = "spot.trades_v2"
@@ -236,7 +236,7 @@ class GateSwap(SwapCodec, Gate):
         key="gate:swap",
         name="Gate swap",
         ws_url="wss://fx-ws.gateio.ws/v4/ws/usdt",
-        rest_url="https://api.gateio.ws/api/v4",
+        rest_url="https://api.gateio.ws",
         topics_per_connection=400,  # not published
         topics_per_request=50,
         requests_per_second=10,
@@ -245,7 +245,10 @@ class GateSwap(SwapCodec, Gate):
         one_channel_per_request=True,
         sized_in="contract",
         headers={"X-Gate-Size-Decimal": "1"},
+        polled=("/api/v4/futures/usdt/contracts",),
     )
+    row_id = "name"
+    size_fields = ("quanto_multiplier",)
     channels = (SWAP_QUOTES, SWAP_TRADES, SWAP_TICKERS)
     heartbeat = "futures.ping"
 
@@ -257,6 +260,13 @@ class GateSwap(SwapCodec, Gate):
     def topics(self, native_id: str) -> tuple[Topic, ...]:
         """Those of spot, and the tickers, which have mark price and funding."""
         return (*super().topics(native_id), Topic("funding", native_id, f"{SWAP_TICKERS}:{native_id}"))
+
+    def polled_row(self, row: dict[str, Any], received_ts_us: int, received_mono_ns: int) -> Sequence[Terms]:
+        """Funding too: contracts that nobody trades have no tickers for long."""
+        return self.funding(
+            row.get("name"), row.get("funding_rate"), row.get("funding_next_apply"),
+            row.get("funding_interval"), SECONDS, None, received_ts_us, received_mono_ns,
+        )  # fmt: skip
 
     def decode(
         self, frame: bytes | str, received_ts_us: int = 0, received_mono_ns: int = 0

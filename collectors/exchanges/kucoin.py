@@ -265,6 +265,7 @@ class KuCoinSwap(SwapCodec, KuCoin):
         sized_in="contract",
         polled=("/api/v1/contracts/active",),
     )
+    size_fields = ("multiplier",)
     channels = (SWAP_QUOTES, OLDER_QUOTES, SWAP_TRADES, INSTRUMENT)
 
     def __init__(self, symbols: Mapping[str, str], **options: Any) -> None:

@@ -251,8 +251,9 @@ class MexcSwap(SwapCodec):
         ping_s=15,
         life_s=24 * 3600,
         sized_in="contract",
-        polled=("/api/v1/contract/funding_rate",),
+        polled=("/api/v1/contract/funding_rate", "/api/v1/contract/detail"),
     )
+    size_fields = ("contractSize",)
 
     def __init__(self, symbols: Mapping[str, str], **options: Any) -> None:
         super().__init__(symbols, **options)
@@ -260,7 +261,9 @@ class MexcSwap(SwapCodec):
         self._swap_trade = self.fast_path(_SwapTradePush)
 
     def polled_row(self, row: dict[str, Any], received_ts_us: int, received_mono_ns: int) -> Sequence[Terms]:
-        """Interval and bounds; the channel of funding has neither."""
+        """Interval and bounds; the channel of funding has neither. The list of contracts has no funding."""
+        if "contractSize" in row:
+            return ()
         return self.funding(
             row.get("symbol"), row.get("fundingRate"), row.get("nextSettleTime"), row.get("collectCycle"),
             HOURS, row.get("timestamp"), received_ts_us, received_mono_ns,

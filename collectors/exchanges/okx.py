@@ -33,7 +33,7 @@ from collectors.exchanges.sheet import DataSheet, Topic
 from collectors.exchanges.swaps import SECONDS, SwapCodec
 from collectors.exchanges.times import Millis, moment_us
 from collectors.exchanges.wire import ContractLevel, Contracts, FastId, FastLevel, FastText, Positive
-from markets.events import Quote, Side, Trade
+from markets.events import Quote, Side, Terms, Trade
 
 QUOTES, TICKERS, TRADES, ALL_TRADES = "bbo-tbt", "tickers", "trades", "trades-all"
 MARKS, INDEXES, FUNDING = "mark-price", "index-tickers", "funding-rate"
@@ -261,7 +261,15 @@ class Okx(Codec):
 class OkxSwap(SwapCodec, Okx):
     """The same socket and words, other channels besides, sizes in contracts."""
 
-    sheet = replace(Okx.sheet, key="okx:swap", name="OKX swap", sized_in="contract")
+    sheet = replace(
+        Okx.sheet,
+        key="okx:swap",
+        name="OKX swap",
+        sized_in="contract",
+        polled=("/api/v5/public/instruments?instType=SWAP",),
+    )
+    row_id = "instId"
+    size_fields = ("ctVal", "ctMult")
     channels = Okx.channels | {MARKS, INDEXES, FUNDING}
 
     def __init__(self, symbols: Mapping[str, str], **options: Any) -> None:
@@ -311,6 +319,10 @@ class OkxSwap(SwapCodec, Okx):
         except OFF_FAST_PATH:
             pass
         return Codec.decode(self, frame, received_ts_us, received_mono_ns)
+
+    def polled_row(self, row: dict[str, Any], received_ts_us: int, received_mono_ns: int) -> Sequence[Terms]:
+        """The list of instruments says what a contract is, and nothing of funding."""
+        return ()
 
     def _row(
         self, channel: str, native_id: Any, row: dict[str, Any], received_ts_us: int, received_mono_ns: int

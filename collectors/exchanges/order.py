@@ -42,16 +42,17 @@ class Order:
 
     Ids and times of different connections are never compared: ids may be a server's own. `said` is what a
     channel that sends only changes has said so far, by symbol and field; `funding` what was last emitted of a
-    symbol's, and when. Memory is bounded by the symbols of
-    the connection.
+    symbol's, and when; `unsized` the symbols whose contract size was found missing. Memory is bounded by the
+    symbols of the connection.
     """
 
-    __slots__ = ("funding", "newest", "said")
+    __slots__ = ("funding", "newest", "said", "unsized")
 
     def __init__(self) -> None:
         self.newest: dict[str, Newest] = {}
         self.said: dict[str, dict[str, Any]] = {}
         self.funding: dict[str, tuple[Any, int]] = {}
+        self.unsized: set[str] = set()
 
     def admit(self, symbol: str, update_id: int, time_us: int | None, now_ns: int = 0) -> int:
         """Return the newest before, 0 for none, or REFUSED where this is older than that.

@@ -117,7 +117,7 @@ def request_id(value: Any) -> str | None:
 
 def is_no(code: Any) -> bool:
     """Whether a code in an answer is a refusal: any but 0, or none at all."""
-    return isinstance(code, int | float | str) and code not in ("", 0, "0", "00000")
+    return isinstance(code, int | float | str) and code not in ("", 0, "0", "00000", "200000")
 
 
 def why(code: Any, *said: Any) -> str:

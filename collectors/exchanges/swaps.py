@@ -1,12 +1,14 @@
 """Parts that codecs of perpetual swaps have in common: coins out of contracts, mark prices, funding. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, MutableMapping, Sequence
 from decimal import Context, Decimal
-from typing import Any, Final
+from math import isclose, prod
+from typing import Any, ClassVar, Final
 
 from collectors.exchanges.base import BAD_FRAME, Codec
 from collectors.exchanges.reading import INFINITY, tables
 from collectors.exchanges.times import FAR_US, FIRST_US, moment_us
+from collectors.exchanges.wire import ContractSize, Resized
 from markets.events import Funding, MarkPrice, Quote, Side, StreamState, Terms, Trade
 
 LARGEST_RATE: Final = 0.5
@@ -25,6 +27,11 @@ NOT_SAID: Final = (None, "", 0, "0")
 
 _EXACT: Final = Context(prec=120)
 
+SHOWN_CHARS: Final = 32
+
+Polled = Terms | StreamState
+"""What an answer of REST says; a StreamState ends the belief in quotes of another contract size."""
+
 
 class SwapCodec(Codec):
     """Base of the swap codecs, beside the exchange's own one: `class GateSwap(SwapCodec, Gate)`.
@@ -32,8 +39,13 @@ class SwapCodec(Codec):
     Counts besides those of `Codec`: `no_contract_size` (nothing is emitted), `bad_mark` (a mark or index
     price that cannot be), `bad_funding` (a rate that cannot be, or a cap or floor), `unchanged` (what
     says nothing new of what is followed), `bad_next` (a next
-    settlement that has passed or is no time), `bad_interval`. A part of an event costs only that part.
+    settlement that has passed or is no time), `bad_interval`, and `contract_size_changed`, of instruments
+    that `resized` has. A part of an event costs only that part. `row_id` is what answers of REST call the
+    native id, `size_fields` whose product is the coins in one contract, where the market counts contracts.
     """
+
+    row_id: ClassVar[str] = "symbol"
+    size_fields: ClassVar[tuple[str, ...]] = ()
 
     @property
     def is_alone(self) -> bool:
@@ -61,7 +73,10 @@ class SwapCodec(Codec):
         symbol = self.symbols.get(native_id) if isinstance(native_id, str) else None
         if symbol is not None and self.sheet.sized_in == "contract":
             if native_id not in self.contract_sizes:
-                reason = "the size of its contract is not known"
+                reason = self._why_unsized(native_id)
+                if self.order is not None and symbol not in self.order.unsized:
+                    self.order.unsized.add(symbol)
+                    self._believed.add(symbol)  # its readers learn why, on every connection
                 return self.no_quote(symbol, "no_contract_size", reason, received_ts_us, received_mono_ns)
             bid_size, ask_size = self._coins(native_id, bid_size), self._coins(native_id, ask_size)
         return super().quote(
@@ -110,13 +125,15 @@ class SwapCodec(Codec):
         symbol = self.symbols.get(native_id) if isinstance(native_id, str) else None
         if symbol is None:
             return self.skip("unknown_symbol")
-        prices = [self._price(symbol, price) for price in (mark, index) if price is not None]
-        if not any(prices):
-            return () if prices else self.reject(symbol, "bad_mark")
+        unsaid = [price is None or price == "" for price in (mark, index)]
+        mark_price, index_price = (
+            None if none else self._price(symbol, price)
+            for none, price in zip(unsaid, (mark, index), strict=True)
+        )
+        if mark_price is None and index_price is None:
+            return self.reject(symbol, "bad_mark") if all(unsaid) else ()
         time_us = self.believed(time, received_ts_us, received_mono_ns)
         self.count_time(time, time_us)
-        index_price = prices.pop() if index is not None else None
-        mark_price = prices.pop() if mark is not None else None
         return (
             MarkPrice(self._key, symbol, mark_price, index_price, time_us, received_ts_us, received_mono_ns),
         )
@@ -180,14 +197,21 @@ class SwapCodec(Codec):
             self.order.funding[symbol] = (words, received_mono_ns)
         return (event,)
 
-    def polled(self, body: bytes, received_ts_us: int = 0, received_mono_ns: int = 0) -> Sequence[Terms]:
+    def polled(self, body: bytes, received_ts_us: int = 0, received_mono_ns: int = 0) -> Sequence[Polled]:
         """Decode rows; an answer without them, as a refusal is, counts as `malformed`."""
+        if not self.sheet.polled:
+            return self.skip("unknown_kind")
         order, self.order = self.order, None  # it is of no connection
         try:
             answer = self._load(body)
             rows = answer.get("data") if isinstance(answer, dict) else answer
-            named = [row for row in tables(rows) if isinstance(row.get("symbol"), str)] if rows != [] else []
-            return self.polled_rows(named, received_ts_us, received_mono_ns) if named else ()
+            named = (
+                [row for row in tables(rows) if isinstance(row.get(self.row_id), str)] if rows != [] else []
+            )
+            return [
+                *self._resized(named, received_ts_us, received_mono_ns),
+                *(self.polled_rows(named, received_ts_us, received_mono_ns) if named else ()),
+            ]
         except BAD_FRAME:
             return self.skip("malformed")
         finally:
@@ -200,13 +224,58 @@ class SwapCodec(Codec):
         return [
             event
             for row in rows
-            if row.get("symbol") in self.symbols
+            if row[self.row_id] in self.symbols
             for event in self.polled_row(row, received_ts_us, received_mono_ns)
         ]
 
     def polled_row(self, row: dict[str, Any], received_ts_us: int, received_mono_ns: int) -> Sequence[Terms]:
         """Events of one row of an answer."""
         return self.skip("unknown_kind")
+
+    def _resized(
+        self, rows: list[dict[str, Any]], received_ts_us: int, received_mono_ns: int
+    ) -> list[StreamState]:
+        """End the belief in quotes whose contract has another size by now than they were multiplied with."""
+        states: list[StreamState] = []
+        for row in rows:
+            native_id = row[self.row_id]
+            if row.keys() & self.size_fields and native_id in self.symbols:
+                states += self._compared(native_id, row, received_ts_us, received_mono_ns)
+        return states
+
+    def _compared(
+        self, native_id: str, row: dict[str, Any], received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[StreamState]:
+        sizes, resized = self.contract_sizes, self.resized.get(native_id)
+        ours = sizes.get(native_id) if resized is None else resized.was
+        if ours is None or not isinstance(sizes, MutableMapping):
+            return ()
+        said = [row.get(field) for field in self.size_fields]
+        if _is_product(ours, said):
+            if resized is not None:
+                sizes[native_id] = self.resized.pop(native_id).was
+            return ()
+        words = " × ".join("nothing" if each in (None, "") else str(each)[:SHOWN_CHARS] for each in said)
+        since_us = received_ts_us if resized is None else resized.since_us
+        self.resized[native_id] = Resized(ours, words, since_us)
+        if resized is not None:
+            return ()
+        del sizes[native_id]
+        symbol = self.symbols[native_id]
+        self.reject(symbol, "contract_size_changed")
+        if symbol not in self._believed:
+            return ()
+        self._believed.discard(symbol)
+        why = self._why_unsized(native_id)
+        return (StreamState(self._key, (symbol,), "gap", why, received_ts_us, received_mono_ns),)
+
+    def _why_unsized(self, native_id: str) -> str:
+        if (resized := self.resized.get(native_id)) is None:
+            return "the size of its contract is not known"
+        return (
+            f"its contract is of {resized.said} coins now, where {resized.was:g} are configured: "
+            "sync the markets"
+        )
 
     def merged(
         self, native_id: Any, row: dict[str, Any], fields: frozenset[str], *, whole: bool
@@ -269,6 +338,15 @@ class SwapCodec(Codec):
 def is_said(row: dict[str, Any], fields: Iterable[str]) -> bool:
     """Whether a row says any of these."""
     return any(row.get(name) not in (None, "") for name in fields)
+
+
+def _is_product(size: ContractSize, factors: Iterable[Any]) -> bool:
+    """Whether these numbers, as they came, make a contract size."""
+    try:
+        product = prod(float(str(factor)) for factor in factors)
+    except ValueError:
+        return False
+    return isclose(product, size, rel_tol=1e-9)
 
 
 def _is_not_said(value: Any) -> bool:

@@ -74,6 +74,14 @@ class ContractLevel(Struct, array_like=True, gc=False):
     size: Contracts
 
 
+class Resized(Struct, frozen=True):
+    """A contract size that an exchange has changed: the configured one, what it says, since when (µs UTC)."""
+
+    was: ContractSize
+    said: str
+    since_us: int
+
+
 def contract_size(coins: float | Decimal | None) -> ContractSize | None:
     """Return the contract size, None where it is not known or cannot be: nothing is multiplied by that."""
     if coins is None or not 0.0 < coins < INFINITY:

@@ -11,7 +11,7 @@ class Timing:
 
     `connect_gap_s` is the least time between two connection attempts to one exchange: several allow
     only a few per second and address. `breaker_*`: see `collectors.sockets.breaker`; `refused_*`: see
-    `collectors.sockets.refusals`.
+    `collectors.sockets.refusals`; `poll_s`: `collectors.sockets.polls`.
     """
 
     open_s: float = 10.0
@@ -26,6 +26,7 @@ class Timing:
     breaker_cool_down_s: float = 5.0
     refused_first_s: float = 2.0
     refused_ceiling_s: float = 300.0
+    poll_s: float = 60.0
 
     def backoff(self, first_s: float | None = None) -> Backoff:
         """Waiting times between attempts, from `first_s` (default: `backoff_first_s`) up to the ceiling."""

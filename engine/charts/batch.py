@@ -14,6 +14,8 @@ import numpy as np
 import polars as pl
 from msgspec import Struct, structs
 
+from core.names.market_keys import SWAP, market_of
+from core.names.symbols import quote_of
 from engine.charts.bands import LOWER, UPPER, WINDOW
 from engine.charts.points import POINT_COLUMNS
 from engine.conversions import Conversion
@@ -75,12 +77,16 @@ class Leg(Struct, frozen=True):
 
 
 def leg_of(config: MarketConfig, symbol: str, exchange: str) -> Leg:
-    """Leg of an exchange for a symbol: under that very name, as an alias, or in another stablecoin."""
+    """Leg of an exchange for a symbol: under that very name, as an alias, or in another stablecoin.
+
+    A swap that is no longer listed has the name of its coin's, settled in what it is quoted in.
+    """
     # Only these: ordering all that is listed for one leg would take as long as reading an hour of it.
     own = tuple(each for each in config.listings if each.counts_as == symbol and each.exchange == exchange)
     listing = listed(structs.replace(config, listings=own)).get(symbol, {}).get(exchange)
     if listing is None:
-        return Leg(exchange, symbol)
+        gone = f"{symbol}:{quote_of(symbol)}" if market_of(exchange) == SWAP else symbol
+        return Leg(exchange, gone)
     return Leg(exchange, listing.symbol, listing.multiplier, conversion(listing))
 
 

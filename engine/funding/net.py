@@ -31,8 +31,9 @@ from msgspec import Struct, structs
 from core.names.market_keys import SWAP, market_of
 from engine.funding.settlements import S_US, FundingTerms, expected
 from engine.pricing import BPS, edge_bps, fee_factor
+from markets.config import HOLDING_HOURS
 
-DEFAULT_HOLDING_S: Final = 8 * 3_600
+DEFAULT_HOLDING_S: Final = HOLDING_HOURS * 3_600
 
 
 class NetEdge(Struct, frozen=True):

@@ -10,6 +10,8 @@ from django.conf import settings
 
 from accounts.access.guard import exchange_of, plain, symbol_of
 from core.clock.times import asked_time
+from core.names.market_keys import SWAP, market_of
+from core.names.market_keys import exchange_of as without_market
 from core.web.refused import Refused
 from engine.charts.batch import Terms
 from history.read.reader import LakeReader
@@ -76,7 +78,12 @@ def required(query: Mapping[str, str], *names: str) -> list[str]:
 
 def exchange_named(config: MarketConfig, text: str, parameter: str) -> str:
     """The key of an exchange named in any spelling. Raises Refused (404) with those there are."""
-    return exchange_of(((row.key, row.name) for row in config.exchanges), text, parameter)
+    rows = [(row.key, row.name) for row in config.exchanges]
+    if market_of(text) == SWAP and text not in dict(rows) and (key := without_market(text)) in dict(rows):
+        raise Refused(
+            404, f"{parameter}: no pair compares swaps of {dict(rows)[key]}: enable one in the admin"
+        )
+    return exchange_of(rows, text, parameter)
 
 
 def symbol_named(config: MarketConfig, reader: LakeReader, text: str) -> str:

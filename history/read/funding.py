@@ -24,16 +24,17 @@ _VALUE: Final = pl.when(_KNOWN).then(per_8h(pl.col("rate"), pl.col("interval_s")
 
 
 class Swap(Struct, frozen=True):
-    """A swap as the lake names it: the key of its market, and the full symbol."""
+    """A swap as the lake names it: its market's key and full symbol; `coin` is what it counts as."""
 
     exchange: str
     symbol: str
+    coin: str
 
 
 def swap_named(config: MarketConfig, reader: LakeReader, symbol: str, exchange: str, parameter: str) -> Swap:
     """The swap that a request names, by its own symbol or its coin's. Raises Refused naming the parameter.
 
-    Reads the newest hour of funding for what is not configured.
+    Reads the newest hour of funding and of marks for what is not configured.
     """
     at = market_key(exchange_of(exchange_named(config, exchange_of(exchange), parameter)), SWAP)
     own = [listing for listing in config.listings if listing.exchange == at]
@@ -44,8 +45,9 @@ def swap_named(config: MarketConfig, reader: LakeReader, symbol: str, exchange: 
         found = symbol_of(names, symbol)
     if found is None:
         near = names_near(symbol, names)
-        raise Refused(404, f"symbol: no funding of {symbol!r} on {at} was recorded; {near}")
-    return Swap(at, names[found])
+        raise Refused(404, f"symbol: no swap of {symbol!r} on {at} is listed or was recorded; {near}")
+    coins = {each.symbol: each.counts_as for each in own}
+    return Swap(at, names[found], coins.get(names[found]) or coin_symbol(names[found]))
 
 
 def funding_rows(
@@ -111,9 +113,10 @@ def _read(reader: LakeReader, swap: Swap, within: Range) -> pl.DataFrame:
     return scan.sort("received_ts_us", "received_mono_ns").with_columns(per_8h=_VALUE).collect()
 
 
-def _recorded_of_late(reader: LakeReader, exchange: str) -> list[str]:
-    snapshot = reader.snapshot("funding")
-    newest_us = snapshot.files["max.clock"].max()
-    if newest_us is None:
-        return []
-    return snapshot.symbols(exchange=exchange, start_us=int(newest_us) - HOUR_US)  # type: ignore[arg-type]
+def _recorded_of_late(reader: LakeReader, exchange: str) -> set[str]:
+    found: set[str] = set()
+    for table in ("funding", "marks"):
+        snapshot = reader.snapshot(table)
+        if newest_us := snapshot.files["max.clock"].max():
+            found.update(snapshot.symbols(exchange=exchange, start_us=int(newest_us) - HOUR_US))  # type: ignore[arg-type]
+    return found

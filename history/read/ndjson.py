@@ -75,6 +75,17 @@ FUNDING_SPREAD: Final[Lines] = {
     "per_8h2": pl.col("per_8h2"),
     "spread": pl.col("spread"),
 }
+MARKS: Final[Lines] = {
+    "timestamp": _seconds("received_ts_us"),
+    "mark": pl.col("mark"),
+    "index": pl.col("index"),
+    "mark_index_pct": pl.col("mark_index_pct").round(6) + 0.0,  # never -0
+}
+SETTLEMENTS: Final[Lines] = {
+    "timestamp": _seconds("settled_ts_us"),
+    "rate": pl.col("rate"),
+    "published": pl.col("published"),
+}
 
 
 def encoded(frames: Iterable[pl.DataFrame], lines: Lines) -> Iterator[bytes]:

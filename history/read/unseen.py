@@ -24,11 +24,20 @@ _DAY_US = 86_400_000_000
 
 def unseen(reader: LakeReader, terms: Terms, start_us: int, end_us: int) -> list[Unseen]:
     """The stretches of a range in which nobody saw a chart's legs, as the lake has it, oldest first."""
+    legs = [(leg.exchange, leg.symbol) for leg in terms.legs]
+    return unseen_of(reader, terms.symbol, legs, start_us, end_us)
+
+
+def unseen_of(
+    reader: LakeReader, coin: str, legs: Iterable[tuple[str, str]], start_us: int, end_us: int
+) -> list[Unseen]:
+    """The same of instruments by exchange and symbol; `coin` is what they are compared under."""
+    exchanges, symbols = zip(*legs, strict=True)
     states = reader.scan(
         "stream_states",
         columns=["state", "reason", "since_us", "received_ts_us"],
-        symbol=[terms.symbol, ""],
-        exchange=[terms.exchange1, terms.exchange2, ""],
+        symbol=[*symbols, coin, ""],
+        exchange=[*exchanges, ""],
         start_us=start_us,
         end_us=end_us + _DAY_US,  # a gap is written down at its end
     ).collect()
@@ -36,7 +45,7 @@ def unseen(reader: LakeReader, terms: Terms, start_us: int, end_us: int) -> list
     starts: set[int] = set()
     for state, reason, since_us, until_us in states.iter_rows():
         shard = started_shard(reason)
-        if shard is not None and shard.owns(terms.symbol):
+        if shard is not None and shard.owns(coin):
             starts.add(until_us)
         elif state == "gap" and since_us is not None:
             # Last alive later than the next one began, by a clock set back since: only the end is known.

@@ -157,6 +157,17 @@ class OpportunityFilterAdmin(SwitchAdmin):
                 ),
             },
         ),
+        (
+            _("A position held for a time"),
+            {
+                "fields": ("holding_hours", "min_net_edge_bps", "exit_assumption", "settlement_wanted"),
+                "description": _(
+                    "Of pairs with a swap, funding is charged while the position is held. The net edge is "
+                    "the edge of the entry, the funding of both legs within the holding time, and the fees "
+                    "and the spread of the exit."
+                ),
+            },
+        ),
         (_("Its charts"), {"fields": ("charted", "min_spread_pct")}),
     )  # fmt: skip
 

@@ -119,6 +119,14 @@ class GateThresholdsAdmin(OneRowAdmin, ConfigAdmin):
             },
         ),
         (_("Stablecoins"), {"fields": ("peg_band_pct",)}),
+        (
+            _("Swaps"),
+            {
+                "fields": (
+                    "funding_max_age_s", "mark_band_pct", "mark_max_age_s", "min_swap_volume", "expiry_hours",
+                )
+            },
+        ),
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence, Set
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from itertools import pairwise
 from sys import intern
 from typing import Final, NamedTuple
@@ -14,6 +15,7 @@ from core.clock.moments import is_near
 from core.names.market_keys import SPOT, MarketName, market_key
 from core.names.symbols import one_by_one, pinned_down, specificity
 from markets.config import ExchangeConfig, FeeRule, PastFees
+from markets.defaults import SWAP_FEES
 from markets.models import Exchange, FeeSchedule, Instrument
 from markets.models.instrument import FOLLOWED
 
@@ -106,6 +108,9 @@ def said_fees() -> list[FeeRule]:
     return rules
 
 
+ENTERED: Final = "as entered for the exchange"
+
+
 class FeeTerms(NamedTuple):
     """Fees of an exchange: in bps, whether they are known, and their source in words."""
 
@@ -126,12 +131,21 @@ def fee_terms(row: Exchange, fees: dict[tuple[str, str], FeeSchedule], market: s
         return FeeTerms(float(schedule.taker_fee_bps), float(schedule.maker_fee_bps), True, source)
     entered = row.fees_of(market)
     taker, maker = entered or (row.taker_fee_bps, row.maker_fee_bps)
-    source = "as entered for the exchange"
+    source = _assumed(row.key, entered) if market != SPOT else ENTERED
     if row.account_tier:
         source = f"no schedule of tier {row.account_tier} is valid today"
     if entered is None:
         source = "the fees of its swaps are not entered; these are of spot"
     return FeeTerms(float(taker), float(maker), entered is not None and not row.account_tier, source)
+
+
+def _assumed(key: str, fees: tuple[Decimal, Decimal] | None) -> str:
+    """Source of the fees of swaps: those that a fresh desk begins with are nobody's own yet."""
+    *default, source = SWAP_FEES.get(key, (None, None, ""))
+    if fees is None or list(fees) != default:
+        return ENTERED
+    by = f"by {source}" if source else "assumed without a source"
+    return f"as a fresh desk begins, {by}: enter those of your account"
 
 
 def past_fees(

@@ -8,7 +8,7 @@ from markets.leases import ShardLease
 from markets.models.checks import key_validator, validate_proxy, validate_rest_url, validate_ws_url
 from markets.models.exchange import Exchange, Kind
 from markets.models.fees import FeeSchedule
-from markets.models.filters import OpportunityFilter
+from markets.models.filters import ExitChoice, OpportunityFilter
 from markets.models.gates import GateThresholds
 from markets.models.identity import IdentityCase
 from markets.models.instrument import Instrument, Symbol
@@ -21,6 +21,7 @@ __all__ = [
     "ConfigRevision",
     "Exchange",
     "ExchangePair",
+    "ExitChoice",
     "FeeSchedule",
     "GateThresholds",
     "IdentityCase",

@@ -1,6 +1,7 @@
 """Filters: what an operator wants to see and to receive alerts about."""
 
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
@@ -14,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from core.names.plain_fields import LinesField, NameField
 from core.names.plain_names import isolated
-from markets.config import SPOT_ONLY
+from markets.config import HOLDING_HOURS, MAX_HOLDING_HOURS, SPOT_ONLY
 from markets.follow.revision import ConfigManager, ConfigModel, bump_revision
 from markets.models.checks import volume_constraints, volume_errors, volume_field
 from markets.models.instrument import list_problems
@@ -24,6 +25,14 @@ from markets.models.pairs import ExchangePair, PairKind
 def spot_only() -> list[str]:
     """Kinds of pairs of a filter that says nothing of them: as filters from before there were swaps."""
     return list(SPOT_ONLY)
+
+
+class ExitChoice(models.TextChoices):
+    """Assumptions of the exit spread, as `markets.config.ExitAssumption` has them."""
+
+    ZERO = "zero", _("zero: both prices meet")
+    NOW = "now", _("as now")
+    MEDIAN = "median", _("the pair's own median")
 
 
 class OpportunityFilter(ConfigModel):
@@ -105,6 +114,31 @@ class OpportunityFilter(ConfigModel):
         help_text=_("No opportunity opens on a quote older than this. Empty: as the exchange pair says, or "
                     "the gate thresholds."),
     )  # fmt: skip
+    holding_hours = models.DecimalField(
+        _("holding time, h"), max_digits=5, decimal_places=2, blank=True,
+        default=Decimal(HOLDING_HOURS), db_default=Decimal(HOLDING_HOURS),
+        validators=[MinValueValidator(Decimal("0.01")), MaxValueValidator(MAX_HOLDING_HOURS)],
+        help_text=_("How long a position is held, up to 720 h: the settlements of swaps within this time "
+                    "count in the net edge. Empty: 8 h."),
+    )  # fmt: skip
+    min_net_edge_bps = models.DecimalField(
+        _("min net edge, bps"), max_digits=8, decimal_places=3, null=True, blank=True,
+        help_text=_("An opportunity opens, and stays open, only while entry, funding within the holding "
+                    "time and exit together leave at least this, after the taker fees of both. Unknown "
+                    "funding never opens. Negative is allowed. Empty: it does not ask."),
+    )  # fmt: skip
+    exit_assumption = models.CharField(
+        _("exit spread"), max_length=8, choices=ExitChoice, blank=True,
+        default=ExitChoice.ZERO, db_default=ExitChoice.ZERO,
+        help_text=_("What the net edge takes for the spread at which the position is undone. Empty: "
+                    "zero."),
+    )  # fmt: skip
+    settlement_wanted = models.BooleanField(
+        _("through settlements"), default=True, db_default=True,
+        help_text=_("On: funding may be settled within the holding time. Off: no opportunity opens on a swap "
+                    "whose next settlement falls into it; as most settle every 8 h or oftener, enter a "
+                    "shorter holding time then. Pairs of spot markets settle nothing."),
+    )  # fmt: skip
     charted = models.BooleanField(
         _("show as charts"), default=True,
         help_text=_("Off: it only finds opportunities, among any number of symbols, and draws no charts."),
@@ -132,6 +166,13 @@ class OpportunityFilter(ConfigModel):
                 condition=Q(close_edge_bps__isnull=True) | Q(close_edge_bps__lte=F("min_edge_bps")),
                 name="filter_close_edge_lte_min_edge",
             ),
+            models.CheckConstraint(
+                condition=Q(holding_hours__gt=0, holding_hours__lte=MAX_HOLDING_HOURS),
+                name="filter_holding_hours_in_range",
+            ),
+            models.CheckConstraint(
+                condition=Q(exit_assumption__in=ExitChoice.values), name="filter_exit_assumption_known"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -157,6 +198,8 @@ class OpportunityFilter(ConfigModel):
     def clean(self) -> None:
         """Check the list of symbols and the bounds."""
         self.quote = self.quote.strip()
+        self.holding_hours = Decimal(HOLDING_HOURS) if self.holding_hours is None else self.holding_hours
+        self.exit_assumption = self.exit_assumption or ExitChoice.ZERO
         errors = volume_errors(self)
         if wrong := list_problems(self.symbols):
             errors["symbols"] = wrong
@@ -175,6 +218,10 @@ class OpportunityFilter(ConfigModel):
             errors["close_edge_bps"] = _("It must not be above the min edge (%(edge)s): lower it.") % {
                 "edge": opens
             }
+        if self.min_net_edge_bps is not None and opens is None:
+            errors["min_net_edge_bps"] = _(
+                "Enter the min edge too: it says when the net edge is asked at all. Negative is allowed."
+            )
         if errors:
             raise ValidationError(errors)
 

@@ -57,6 +57,31 @@ class GateThresholds(ConfigModel):
         _("stablecoin rate within, %"), default=2, validators=limits(0.01, 50),
         help_text=_("How far from 1 the rate between two quote currencies may be."),
     )  # fmt: skip
+    funding_max_age_s = models.FloatField(
+        _("funding never older than, s"), default=600, db_default=600, blank=True, validators=limits(10, 600),
+        help_text=_("A swap's funding rate that its exchange did not say again for so long is unknown. The "
+                    "slowest exchange says it every 90 s."),
+    )  # fmt: skip
+    mark_band_pct = models.FloatField(
+        _("mark price within, %"), default=1, db_default=1, blank=True, validators=limits(0.01, 50),
+        help_text=_("How far a swap's mark price may be from its own best bid and ask."),
+    )  # fmt: skip
+    mark_max_age_s = models.FloatField(
+        _("mark price never older than, s"), default=60, db_default=60, blank=True,
+        validators=limits(1, 3600),
+        help_text=_("A swap's mark price that its exchange did not say again for so long is unknown."),
+    )  # fmt: skip
+    min_swap_volume = models.FloatField(
+        _("24 h volume of swaps, at least"), default=0, db_default=0, blank=True,
+        validators=[MinValueValidator(0)],
+        help_text=_("Of each leg that is a swap, in USDT by the live rate of the quote currency. Where the "
+                    "24 h volume of all is higher, that counts."),
+    )  # fmt: skip
+    expiry_hours = models.FloatField(
+        _("no delisting within, h"), default=24, db_default=24, blank=True, validators=limits(0, 8760),
+        help_text=_("A swap whose delisting or last settlement is announced for sooner than this, or within "
+                    "a filter's holding time, is not traded."),
+    )  # fmt: skip
 
     objects = ConfigManager()
 

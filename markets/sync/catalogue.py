@@ -12,13 +12,14 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from urllib.parse import urlsplit
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from core.names.market_keys import SPOT, exchange_of, market_key, market_of
 from core.names.plain_names import plain
 from markets.config import FEE_RANGE_BPS
 from markets.own_words import may_be_quoted
 from markets.sync.rest_proxy import failure, route
+from markets.sync.risk_tiers import PUBLIC, Tiers, risk_tiers
 from markets.sync.rows import CatalogueError, Skipped, not_json, read
 from markets.sync.rows import in_words as left_out
 from markets.sync.swaps import OF_TRADES, SwapTerms, in_coins, moment, terms_of
@@ -128,7 +129,12 @@ def fetch(key: str, rest_url: str = "", proxy: str = "", market: str = SPOT) -> 
         of_market = market_key(key, market)
         tickers, problem = _tickers(exchange, rows, of_market)
         listed = list(parse(rows, tickers, of_market, skipped))
-        return Catalogue(listed, [left_out(skipped, "markets", quoted=exchange.quoted), problem], skipped)
+        problems = [left_out(skipped, "markets", quoted=exchange.quoted), problem]
+        if of_market in PUBLIC:
+            tiers, problem = _risk_tiers(exchange)
+            listed = [_with_tiers(each, tiers.get(each.native_id)) for each in listed]
+            problems.append(problem)
+        return Catalogue(listed, problems, skipped)
     except (ccxt.BaseError, CatalogueError) as error:
         raise CatalogueError(failure(error, exchange, in_words(error, quoted=exchange.quoted))) from error
     finally:
@@ -170,6 +176,21 @@ def _tickers(exchange: Any, rows: Mapping[str, Any], key: str) -> tuple[dict[str
     if rows and all(_volume(key, ticker) is None for ticker in ours.values()):
         return ours, "tickers: there are no volumes in the answer"
     return ours, left_out(skipped, "tickers", quoted=exchange.quoted)
+
+
+def _risk_tiers(exchange: Any) -> tuple[dict[str, Tiers], str]:
+    """Risk limits by native id, and what is wrong with them in words."""
+    try:
+        return risk_tiers(exchange), ""
+    except Exception as error:  # they are worth less than the catalogue
+        words = failure(error, exchange, in_words(error, quoted=exchange.quoted))
+        return {}, f"risk limits: {words}; they are as they were"
+
+
+def _with_tiers(market: ListedMarket, tiers: Tiers | None) -> ListedMarket:
+    if market.swap is None or tiers is None:
+        return market
+    return structs.replace(market, swap=structs.replace(market.swap, risk_tiers=tiers))
 
 
 def client(key: str, rest_url: str = "", proxy: str = "", market: str = SPOT) -> Any:

@@ -12,7 +12,7 @@ from markets.sync.swaps import SwapTerms, instrument_multiplied
 
 SWAP_FIELDS: Final = (
     "settle", "contract_size", "contract_size_before", "contract_size_since", "not_followed", "max_leverage",
-    "expires_at",
+    "risk_tiers", "expires_at",
 )  # fmt: skip
 
 
@@ -25,7 +25,8 @@ def swap_terms(terms: SwapTerms | None, known: Instrument | None, now: datetime)
     if known is not None and known.contract_size != terms.contract_size:
         before, since = _last_known(known), now
     size = {"contract_size_before": before, "contract_size_since": since}
-    return {name: getattr(terms, name) for name in SWAP_FIELDS if name not in size} | size
+    tiers = terms.risk_tiers if known is None or terms.risk_tiers is not None else known.risk_tiers
+    return {name: getattr(terms, name, None) for name in SWAP_FIELDS} | size | {"risk_tiers": tiers}
 
 
 def _last_known(row: Instrument) -> Decimal | None:

@@ -45,13 +45,15 @@ _COUNTS: Final = {"1M": 1_000_000, "k": 1_000}
 class SwapTerms(Struct, frozen=True):
     """Terms of a swap; amounts are in coins, `contract_size` in coins per contract (None: unknown).
 
-    `not_followed` says why it is neither collected nor compared, empty where it may be.
+    `not_followed` says why it is neither collected nor compared, empty where it may be. `risk_tiers` as
+    `markets.sync.risk_tiers` has them.
     """
 
     settle: str
     contract_size: Decimal | None
     not_followed: str = ""
     max_leverage: Decimal | None = None
+    risk_tiers: list[dict[str, str]] | None = None
     expires_at: datetime | None = None
 
 

@@ -190,6 +190,7 @@ def _kinds(of: ExchangeQuality) -> str:
         "unknown": of.unknown_per_min,
         "crossed": of.crossed_per_min,
         "zero or negative": of.zero_per_min,
+        "impossible marks or funding": of.bad_terms_per_min,
     }
     return ", ".join(f"{rate:,.0f} {kind}" for kind, rate in rates.items() if rate >= 0.5)
 

@@ -155,6 +155,7 @@ def _exchange(of: ExchangeQuality, now: Observed, findings: int) -> dict[str, An
             "empty": of.empty_per_min,
             "late": of.late_per_min,
             "out_of_order": of.out_of_order_per_min,
+            "terms": of.bad_terms_per_min,
         },
     }  # fmt: skip
 

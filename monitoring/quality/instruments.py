@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from collectors.counts import CROSSED, ZERO
+from collectors.counts import BAD_TERMS, CROSSED, ZERO
 from core.clock.clocks import STOOD_STILL, catch_up_ns
 from markets.config import GateTerms, InstrumentConfig
 from markets.events import StreamState
@@ -168,8 +168,8 @@ class Instruments:
             self.windows["gaps_hour"].add_at(place, 1)
 
     def reject(self, exchange: str, symbol: str, kind: str, count: int) -> None:
-        """Count quotes that a feed refused, by its own name for why."""
-        if (place := self.places.get(exchange, {}).get(symbol)) is not None:
+        """Count quotes and trades that a feed refused, by its own name for why; no marks or funding."""
+        if kind not in BAD_TERMS and (place := self.places.get(exchange, {}).get(symbol)) is not None:
             window = "crossed" if kind in CROSSED else "zero" if kind in ZERO else "refused"
             self.windows[window].add_at(place, count)
             self.each["minute_rejected"][place] += count

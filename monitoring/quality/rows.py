@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collectors.counts import (
+    BAD_TERMS,
     BAD_TIMES,
     CROSSED,
     EMPTY,
@@ -109,6 +110,7 @@ def exchange_rows(feeds: Feeds, instruments: Instruments, now_ns: int) -> list[E
                 late_per_min=connections.per_min(LATE),
                 out_of_order_per_min=connections.per_min(OUT_OF_ORDER),
                 bad_times_per_min=connections.per_min(BAD_TIMES),
+                bad_terms_per_min=connections.per_min(BAD_TERMS),
                 latencies=counts[number].tobytes(),
                 **{name: float(values[number]) for name, values in sums.items()},
             )

@@ -172,7 +172,7 @@ def _together(rows: list[ExchangeQuality]) -> ExchangeQuality:
 _ADDED: Final = (
     "connections", "topics", "refused", "unusable", "quotes_per_min", "trades_per_min", "updates_per_hour",
     "reconnects_per_min", "malformed_per_min", "unknown_per_min", "crossed_per_min", "zero_per_min",
-    "empty_per_min", "late_per_min", "out_of_order_per_min", "bad_times_per_min",
+    "empty_per_min", "late_per_min", "out_of_order_per_min", "bad_times_per_min", "bad_terms_per_min",
     "gaps_per_min",
 )  # fmt: skip
 

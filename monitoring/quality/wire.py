@@ -103,13 +103,15 @@ class ExchangeQuality(Struct, frozen=True):
     late_per_min: float = 0.0  # quotes later than usual: made older, or refused
     out_of_order_per_min: float = 0.0  # quotes refused: older than one that came before
     bad_times_per_min: float = 0.0  # times that are none, or far from ours; the quotes are kept
+    bad_terms_per_min: float = 0.0  # mark prices and funding that cannot be: unknown
     gaps_per_min: float = 0.0  # interruptions published to the sinks
     latencies: bytes = b""  # int32 counts per bucket of monitoring.quality.latency, to add up over shards
 
     @property
     def bad_frames_per_min(self) -> float:
         """Number of frames an exchange sent that are not what it documents."""
-        return self.malformed_per_min + self.unknown_per_min + self.crossed_per_min + self.zero_per_min
+        unusable = self.crossed_per_min + self.zero_per_min + self.bad_terms_per_min
+        return self.malformed_per_min + self.unknown_per_min + unusable
 
 
 class SymbolQuality(Struct, frozen=True):

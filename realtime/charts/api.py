@@ -6,7 +6,7 @@ from typing import Any, Final
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 
-from accounts.access.guard import api, exchange_of, plain, symbol_of
+from accounts.access.guard import api, exchange_of, symbol_of
 from core.names.plain_names import isolated
 from core.web.refused import Refused
 from engine.charts.points import no_points
@@ -51,13 +51,15 @@ async def rolling_window_data(request: HttpRequest) -> StreamingHttpResponse:
     """`GET /api/rolling_window_data`: the last 15 minutes, one chart object per line (NDJSON).
 
     `symbol`, `exchange1` and `exchange2` each narrow the charts down; `filter` names another filter
-    than the first enabled one. With a symbol or an exchange all enabled filters are searched.
+    than the first enabled one. With a symbol or an exchange all enabled filters are searched. A pair that is
+    kept the other way round is answered as it is kept, and the header `X-Pair-Kept-As` says so.
     """
     config = await sync_to_async(load_config)()
-    chosen = _wanted(config, request)
+    chosen, turned = _wanted(config, request)
     first = await _lines(chosen[:CHARTS_A_READ])  # before the answer begins: a failure is still a 503
     lines = _stream(first, chosen[CHARTS_A_READ:])
-    return StreamingHttpResponse(lines, content_type="application/x-ndjson")
+    headers = {"X-Pair-Kept-As": turned} if turned else {}
+    return StreamingHttpResponse(lines, content_type="application/x-ndjson", headers=headers)
 
 
 # --- which charts --------------------------------------------------------------------------------
@@ -75,8 +77,11 @@ def named_filter(config: MarketConfig, text: str | None) -> FilterConfig | None:
     raise Refused(404, f"filter: there is no enabled filter {text!r}; there are: {known}")
 
 
-def _wanted(config: MarketConfig, request: HttpRequest) -> list[Opportunity]:
-    """The charts a request asks for. Raises Refused naming the parameter and what exists."""
+def _wanted(config: MarketConfig, request: HttpRequest) -> tuple[list[Opportunity], str]:
+    """The charts a request asks for, and how their pair is kept where it was asked for the other way round.
+
+    Raises Refused naming the parameter and what exists.
+    """
     asked = {name: request.GET.get(name, "").strip() for name in ("symbol", "exchange1", "exchange2")}
     if request.GET.get("filter") or not any(asked.values()):
         found = charts_of(config, named_filter(config, request.GET.get("filter")))
@@ -84,11 +89,12 @@ def _wanted(config: MarketConfig, request: HttpRequest) -> list[Opportunity]:
         found = list(config.opportunities)
     for name in ("exchange1", "exchange2"):
         asked[name] = _key(config, asked[name], name)
-    _refuse_turned(found, asked["exchange1"], asked["exchange2"])
-    for name, text in asked.items():
+    kept = _as_kept(found, asked)
+    for name, text in kept.items():
         if text:
             found = _narrowed(found, name, text)
-    return found
+    turned = f"exchange1={kept['exchange1']}&exchange2={kept['exchange2']}" if kept != asked else ""
+    return found, turned
 
 
 def _key(config: MarketConfig, text: str, name: str) -> str:
@@ -112,13 +118,13 @@ def _narrowed(found: list[Opportunity], name: str, text: str) -> list[Opportunit
     raise Refused(404, f"{name}: no chart has {text!r} here; there are: {there}")
 
 
-def _refuse_turned(found: list[Opportunity], exchange1: str, exchange2: str) -> None:
-    """Say so when a pair is asked for the other way round: its numbers would have the other sign."""
+def _as_kept(found: list[Opportunity], asked: dict[str, str]) -> dict[str, str]:
+    """What is asked for, with a pair's exchanges as it is kept: its numbers have the sign of that way."""
     pairs = {(o.exchange1, o.exchange2) for o in found}
-    one, two = plain(exchange1), plain(exchange2)
-    if (one, two) not in pairs and (two, one) in pairs:
-        turned = f"exchange1={two}&exchange2={one}"
-        raise Refused(404, f"exchange1: this pair is kept the other way round: ask for {turned}")
+    one, two = asked["exchange1"], asked["exchange2"]
+    if (one, two) in pairs or (two, one) not in pairs:
+        return asked
+    return asked | {"exchange1": two, "exchange2": one}
 
 
 def charts_of(config: MarketConfig, chosen: FilterConfig | None) -> list[Opportunity]:

@@ -166,8 +166,8 @@ class Viewer:
         self.wants.settle(asked)
         self.changes.merge()
         charts = self._take_in(asked, fetched)
-        # Of charts that are not in it, older points may still wait: then the flush is not yet complete.
-        complete = not self.wants and {chart.id for chart in charts} >= self.charts
+        # What was wanted or waits of other charts is older: then the flush is not yet complete.
+        complete = not self.wants and not self.changes.pending
         as_of = min((f.as_of for f in fetched.values()), default=self._book.shards.watermark)
         kind: Final = "snapshot" if is_snapshot else "delta"
         self.out.update(kind, as_of if complete else 0, charts, self.changes.take_removed())

@@ -63,11 +63,11 @@ async def funding_csv(request: HttpRequest) -> HttpResponse:
 async def funding_net(request: HttpRequest) -> HttpResponse:
     """`GET /api/funding/net`: what a pair leaves that is bought here, sold there, and held for a time."""
     query = asked(request.GET.dict(), NetQuery, "docs/funding.md")
-    snapshots = await _snapshots()
+    snapshots = await newest_snapshots()
     async with process_scan_hub().open() as hub:
         table, now_us = hub.book.table, hub.book.now_us()
         names = [(row.key, row.name) for row in table.config.exchanges]
-        buy, sell = (_key(names, getattr(query, leg), leg) for leg in ("buy", "sell"))
+        buy, sell = (leg_key(names, getattr(query, leg), leg) for leg in ("buy", "sell"))
         if buy == sell:
             raise Refused(400, "sell: it is the same as buy; a position has two legs")
         coins = {pair.symbol for pair in table.pairs} | {row.coin for each in snapshots for row in each.rows}
@@ -79,7 +79,7 @@ async def funding_net(request: HttpRequest) -> HttpResponse:
     return HttpResponse(json.encode(answer), content_type="application/json")
 
 
-def _key(names: list[tuple[str, str]], text: str, leg: str) -> str:
+def leg_key(names: list[tuple[str, str]], text: str, leg: str) -> str:
     """The key of the market a leg names, used by any pair or not. Raises Refused."""
     return market_key(exchange_of(names, exchange_of_key(text), leg), market_of(text))
 
@@ -90,7 +90,8 @@ KEPT_S: Final = 1.0
 _kept: list[tuple[float, list[Snapshot]]] = []
 
 
-async def _snapshots() -> list[Snapshot]:
+async def newest_snapshots() -> list[Snapshot]:
+    """Funding of all shards, read within the last KEPT_S. Raises redis.RedisError."""
     now_s = time.monotonic()
     if not _kept or now_s - _kept[0][0] > KEPT_S:
         redis = async_redis()
@@ -109,7 +110,7 @@ async def _asked(request: HttpRequest) -> tuple[Query, list[Snapshot], int]:
     names = await database_sync_to_async(lambda: list(Exchange.objects.values_list("key", "name")))()
     keys = tuple(exchange_of_key(exchange_of(names, text, "exchanges")) for text in query.exchanges)
     check_sort(query, [key for key, _ in names])
-    return structs.replace(query, exchanges=keys), await _snapshots(), time.time_ns() // 1000
+    return structs.replace(query, exchanges=keys), await newest_snapshots(), time.time_ns() // 1000
 
 
 def _lines(rows: list[Row]) -> Iterator[list[Any]]:

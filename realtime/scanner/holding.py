@@ -14,12 +14,12 @@ from core.names.market_keys import SWAP, market_of
 from engine.funding.net import DEFAULT_HOLDING_S, exit_bps, net_zero
 from engine.funding.settlements import S_US
 from engine.pricing import BPS
-from markets.config import ListingConfig
+from markets.config import MAX_HOLDING_HOURS, ListingConfig
 from realtime.funding.wire import Snapshot, SwapRow
 from realtime.scanner.rows import Bools, Floats, Ints
 
 DEFAULT_HOURS: Final = DEFAULT_HOLDING_S / 3600
-MAX_HOURS: Final = 720
+MAX_HOURS: Final = MAX_HOLDING_HOURS
 KEPT: Final = 32
 """Holding times whose sums are kept for a second; of more, the oldest is computed again."""
 UNSAID: Final = "nothing was said of its funding"

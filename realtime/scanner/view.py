@@ -41,10 +41,10 @@ class Query(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     when both legs meet it. `passed` wants no gate to block in the row's direction. `filter` is the
     primary key of an opportunity filter: the pairs it selects.
 
-    The rest is of pairs that are held for `hold` hours (None: as the view's filter says, or 8). `borrow` is
-    what borrowing the sold coin costs, per cent a day; `min_net` the least net edge in bps with the exit
-    spread that `exit` names (empty: zero). `net` says whether the net columns are there: empty, where
-    pairs with a swap are among the view's.
+    The rest is of pairs that are held for `hold` hours. `borrow` is what borrowing the sold coin costs, per
+    cent a day; `min_net` the least net edge in bps with the exit spread that `exit` names. What of both is
+    not given is as `filter` has it, or 8 h and zero. `net` says whether the net columns are there: empty,
+    where pairs with a swap are among the view's.
     """
 
     sort: SortKey = "edge"
@@ -88,7 +88,7 @@ class View:
     def __init__(self, table: ScanTable, query: Query) -> None:
         self.table = table
         self.query = query
-        self.hours = _hours(table, query)
+        self.hours, self._exit = _terms(table, query)
         self._candidates = np.flatnonzero(_selected(table, query))
         asks = query.sort in NETS or query.min_net is not None or query.net == "show"
         self.has_net = asks or (query.net == "" and bool(table.has_swap[self._candidates].any()))
@@ -154,7 +154,7 @@ class View:
     @property
     def _least_net(self) -> str:
         """The column that has a minimum; empty: none has."""
-        return "" if self.query.min_net is None else f"net_{self.query.exit or 'zero'}"
+        return "" if self.query.min_net is None else f"net_{self._exit}"
 
     def _nets(self, rows: Ints, names: Collection[str]) -> dict[str, Floats]:
         """Net columns of rows, in the direction and at the prices that are shown."""
@@ -190,9 +190,11 @@ class View:
         return np.logical_and.reduce(asked) if asked else None
 
 
-def _hours(table: ScanTable, query: Query) -> float:
-    """How long this view's pairs are held."""
-    return DEFAULT_HOURS if query.hold is None else query.hold
+def _terms(table: ScanTable, query: Query) -> tuple[float, str]:
+    """How long this view's pairs are held, and with which exit: as it says, its filter says, or as usual."""
+    found = next((row for row in table.config.filters if row.id == query.filter), None)
+    hours, exits = (found.holding_hours, found.exit_assumption) if found else (DEFAULT_HOURS, "zero")
+    return hours if query.hold is None else query.hold, query.exit or exits
 
 
 def _selected(table: ScanTable, query: Query) -> Bools:

@@ -19,12 +19,13 @@ from simulator.exchanges.base import (
     side,
     strings,
 )
-from simulator.exchanges.perpetual import LEVERAGE, Perpetuals, compact, known, number_of, rate_text
+from simulator.exchanges.perpetual import LEVERAGE, TIERS, Perpetuals, compact, known, number_of, rate_text
 from simulator.session import Channel, Frame, Session, Topic
 
 ARGS_PER_REQUEST = 10
 ARGS_CHARACTERS = 21_000
 PAGE = 500
+RISK_PAGE = 15
 
 
 class Bybit(SimulatedExchange):
@@ -207,7 +208,32 @@ class BybitSwap(Perpetuals, Bybit):
 
     def routes(self) -> dict[str, RestHandler]:
         """Linear rows and their funding history."""
-        return {**super().routes(), "GET /v5/market/funding/history": self._history}
+        return {
+            **super().routes(),
+            "GET /v5/market/funding/history": self._history,
+            "GET /v5/market/risk-limit": self._risk_limits,
+        }
+
+    def _risk_limits(self, call: RestCall) -> Any:
+        """Steps of `RISK_PAGE` symbols a page."""
+        first = number_of(call, "cursor", 0)
+        page = self.asked(call)[first : first + RISK_PAGE]
+        rows = [
+            {
+                "id": number,
+                "symbol": self.native(listing),
+                "riskLimitValue": str(limit),
+                "maintenanceMargin": f"{0.4 / leverage:.4f}",
+                "initialMargin": f"{1 / leverage:.4f}",
+                "isLowestRisk": int(number == 1),
+                "maxLeverage": f"{leverage}.00",
+                "mmDeduction": "",
+            }
+            for listing in page
+            for number, (limit, leverage) in enumerate(TIERS, start=1)
+        ]
+        cursor = str(first + RISK_PAGE) if first + RISK_PAGE < len(self.asked(call)) else ""
+        return self._envelope({"category": self.category, "list": rows, "nextPageCursor": cursor})
 
     def _list(self, call: RestCall, rows: Any) -> Any:
         """Instruments come in pages, those that trade unless another status is asked for."""

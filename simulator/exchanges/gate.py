@@ -24,7 +24,17 @@ from simulator.exchanges.base import (
     read_json,
     strings,
 )
-from simulator.exchanges.perpetual import LEVERAGE, Perpetuals, compact, known, rate_text, seconds, whole
+from simulator.exchanges.perpetual import (
+    LEVERAGE,
+    TIERS,
+    Perpetuals,
+    compact,
+    known,
+    number_of,
+    rate_text,
+    seconds,
+    whole,
+)
 from simulator.session import Channel, Frame, Session, Topic
 from simulator.wallets import coins, networks
 
@@ -263,6 +273,7 @@ class GateSwap(Perpetuals, Gate):
             },
             f"{usdt}/tickers": lambda call: [self._swap_ticker(row) for row in self.asked(call, "contract")],
             f"{usdt}/funding_rate": self._funding_rates,
+            f"{usdt}/risk_limit_tiers": self._risk_limits,
             **{f"GET /api/v4/futures/{settle}/contracts": nothing for settle in ("btc", "usd1")},
             **{f"GET /api/v4/delivery/{settle}/contracts": nothing for settle in ("usdt", "btc")},
             "GET /api/v4/spot/currency_pairs": nothing,
@@ -338,6 +349,23 @@ class GateSwap(Perpetuals, Gate):
             "taker_fee_rate": "0.0005",
             "create_time": 1_546_905_600,
         }
+
+    def _risk_limits(self, call: RestCall) -> Any:
+        """All steps of `limit` contracts from `offset` on, the contract named in each."""
+        first, count = number_of(call, "offset", 0), number_of(call, "limit", 100)
+        return [
+            {
+                "contract": self.native(listing),
+                "tier": tier,
+                "risk_limit": str(limit),
+                "initial_rate": f"{1 / leverage:.6f}",
+                "maintenance_rate": f"{0.4 / leverage:.6f}",
+                "leverage_max": str(leverage),
+                "deduction": "0",
+            }
+            for listing in self.asked(call, "contract")[first : first + count]
+            for tier, (limit, leverage) in enumerate(TIERS, start=1)
+        ]
 
     def _one_contract(self, listing: Listing, call: RestCall) -> Any:
         return self._contract(listing)

@@ -22,6 +22,8 @@ from simulator.swaps import terms_of
 HISTORY_USUAL, HISTORY_MOST, HISTORY_KEPT = 100, 1_000, 1_000
 SIZES, PAGES = ("limit", "pageSize", "page_size"), ("pageNo", "page_num")
 LEVERAGE = 75
+TIERS = ((1_000_000, LEVERAGE), (5_000_000, 50), (20_000_000, 20))
+"""Notional up to which so much leverage is allowed, of every swap."""
 
 
 class Status(NamedTuple):

@@ -15,12 +15,11 @@ import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
-from collectors.display import guessed_swap, guessed_symbol
+from collectors.display import guessed_symbol
 from collectors.exchanges import CODECS, base
 from collectors.exchanges.base import Codec, Control
 from collectors.exchanges.reading import compact
 from collectors.exchanges.sheet import DataSheet, Topic
-from core.names.market_keys import exchange_of
 from markets.models import Exchange, Instrument, Symbol
 from tests.support.exchanges.broken_books import (
     ABSENT,
@@ -32,8 +31,7 @@ from tests.support.exchanges.broken_books import (
     quote_with,
     wire,
 )
-from tests.support.exchanges.codec_frames import QUOTES, SPOTS, SWAPS, TRADES, gzipped
-from tests.support.exchanges.swap_frames import SAID, SWAP_QUOTES, SWAP_TRADES
+from tests.support.exchanges.codec_frames import QUOTES, SPOTS, TRADES, gzipped
 
 pytestmark = pytest.mark.django_db
 
@@ -300,122 +298,3 @@ def test_a_ninth_exchange_is_one_class_and_one_registration(
     with pytest.raises(CommandError, match="unknown market 'swap': choose one of spot"):
         Decoded("ninth", frames, tmp_path, "--market", "swap")
     assert len(Ninth({}).batches([Ninth({}).topics("A")[0]] * 12)) == 3
-
-
-# Swaps.
-
-IN_CONTRACTS = ("mexc", "gate", "kucoin", "okx")
-
-
-@pytest.mark.parametrize("market", SWAPS)
-@pytest.mark.parametrize("way", [(), ("--as-collector",)])
-def test_sizes_of_swaps_are_in_the_frames_own_unit_which_is_named(
-    market: str, way: tuple[str, ...], tmp_path: Path
-) -> None:
-    exchange = exchange_of(market)
-    frames = [line(SWAP_QUOTES[market]), line(SWAP_TRADES[market])]
-
-    quote, trade = Decoded(exchange, frames, tmp_path, "--market", "swap", *way).events
-
-    unit, sizes = ("contract", [40, 60, 5]) if exchange in IN_CONTRACTS else ("base", [2, 3, 0.25])
-    assert {name: value for name, value in quote.items() if "size" not in name} == {
-        "type": "quote", "exchange": exchange, "symbol": "BTC/USDT:USDT", "bid": "101.5", "ask": "101.6",
-        "exchange_ts_us": 1700000000123000, "unit": unit,
-    }  # fmt: skip
-    assert {name: value for name, value in trade.items() if name != "size"} == {
-        "type": "trade", "exchange": exchange, "symbol": "BTC/USDT:USDT", "price": "101.55", "side": "sell",
-        "trade_id": "42", "exchange_ts_us": 1700000000123000, "unit": unit,
-    }  # fmt: skip
-    assert [float(size) for size in (quote["bid_size"], quote["ask_size"], trade["size"])] == sizes
-
-
-@pytest.mark.parametrize("market", SWAPS)
-def test_with_a_contract_size_they_are_in_coins(market: str, tmp_path: Path) -> None:
-    frames = [line(SWAP_QUOTES[market]), line(SWAP_TRADES[market])]
-    options = ("--market", "swap", "--contract-size", "0.05")
-    quote, trade = Decoded(exchange_of(market), frames, tmp_path, *options).events
-    assert (quote["unit"], trade["unit"]) == ("base", "base")
-    sizes = [float(size) for size in (quote["bid_size"], quote["ask_size"], trade["size"])]
-    assert sizes == [2.0, 3.0, 0.25]
-
-
-@pytest.mark.parametrize("size", ["0", "-1", "NaN", "Infinity", "abc", "", "1e400", "1e-400", "1_0"])
-def test_a_contract_size_that_is_none_is_an_error_that_says_what_to_give(size: str, tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match=f"--contract-size '{size}': give the coins in one contract"):
-        Decoded("gate", [], tmp_path, "--market", "swap", f"--contract-size={size}")
-
-
-def test_mark_prices_and_funding_are_printed_with_all_their_fields(tmp_path: Path) -> None:
-    frames = [line(SAID["gate:swap"][0]), line(SAID["okx:swap"][2])]
-    gate = Decoded("gate", frames[:1], tmp_path, "--market", "swap")
-    assert gate.events == [
-        {"type": "mark", "exchange": "gate", "symbol": "BTC/USDT:USDT", "mark": "100.51", "index": "100.49",
-         "exchange_ts_us": 1700000000123000},
-        {"type": "funding", "exchange": "gate", "symbol": "BTC/USDT:USDT", "rate": "0.0001",
-         "next_ts_us": 1700006400000000, "interval_s": 28800, "settled_rate": None, "settled_ts_us": None,
-         "cap": None, "floor": None, "exchange_ts_us": 1700000000123000},
-    ]  # fmt: skip
-    assert "gate: mark 1, funding 1" in gate.err
-    (okx,) = Decoded("okx", frames[1:], tmp_path, "--market", "swap").events
-    assert okx == {
-        "type": "funding", "exchange": "okx", "symbol": "BTC/USDT:USDT", "rate": "0.0001",
-        "next_ts_us": 1700006400000000, "interval_s": 14400, "settled_rate": "0.00008",
-        "settled_ts_us": 1699992000000000, "cap": "0.00375", "floor": "-0.00375",
-        "exchange_ts_us": 1700000000123000,
-    }  # fmt: skip
-
-
-def test_symbols_of_swaps_are_those_the_database_has_of_swaps(tmp_path: Path) -> None:
-    gate = Exchange.objects.create(key="gate", name="Gate", taker_fee_bps=10, maker_fee_bps=10)
-    for name, kind in (("X/USDT", "spot"), ("1000X/USDT:USDT", "swap")):
-        symbol = Symbol.objects.create(name=name, base="X", quote="USDT", kind=kind)
-        Instrument.objects.create(
-            exchange=gate, symbol=symbol, native_id="X_USDT", kind=kind, contract_size=1
-        )
-    frame = line(str(SWAP_QUOTES["gate:swap"]).replace("BTC_USDT", "X_USDT"))
-    (quote,) = Decoded("gate", [frame], tmp_path, "--market", "swap").events
-    assert quote["symbol"] == "1000X/USDT:USDT"
-
-
-@pytest.mark.parametrize(
-    ("native_id", "symbol"),
-    [
-        ("BTCUSDT", "BTC/USDT:USDT"), ("BTCUSDC", "BTC/USDC:USDC"), ("1000PEPEUSDT", "1000PEPE/USDT:USDT"),
-        ("BTC_USDT", "BTC/USDT:USDT"), ("BTC-USDT", "BTC/USDT:USDT"), ("BTC-USDC", "BTC/USDC:USDC"),
-        ("BTC-USDT-SWAP", "BTC/USDT:USDT"), ("BTC-USDC-SWAP", "BTC/USDC:USDC"),
-        ("XBTUSDTM", "BTC/USDT:USDT"), ("XBTUSDCM", "BTC/USDC:USDC"), ("ETHUSDTM", "ETH/USDT:USDT"),
-        ("BTCPERP", "BTC/USDC:USDC"), ("MXUSDT", "MX/USDT:USDT"), ("币安人生_USDT", "币安人生/USDT:USDT"),
-        ("BTC_USD", "BTC/USD:BTC"), ("UNI-USD-SWAP", "UNI/USD:UNI"), ("XBTUSDM", "BTC/USD:BTC"),
-        ("BTC-26DEC25", None), ("BTC-6JAN23-17500-C", None), ("ETHUSD_231229", None), ("", None),
-        ("USDT", None), ("PERP", None), ("-SWAP", None), ("BTC_USDT_20220318", None),
-    ],
-)  # fmt: skip
-def test_symbols_of_swaps_are_guessed_as_ccxt_writes_them(native_id: str, symbol: str | None) -> None:
-    assert guessed_swap(native_id) == symbol
-
-
-@pytest.mark.shared
-@pytest.mark.skipif(not VISIBLE.is_dir(), reason=f"no recorded frames: {VISIBLE} is missing")
-@pytest.mark.parametrize("market", SWAPS)
-def test_as_collector_agrees_on_every_real_frame_of_swaps(market: str, tmp_path: Path) -> None:
-    exchange = exchange_of(market)
-    files = [path for part in ("swap", "common") for path in (VISIBLE / exchange / part).glob("*.jsonl")]
-    lines = [each for path in files if "rest_" not in path.name for each in path.read_text().splitlines()]
-    exact, fast = (
-        Decoded(exchange, lines, tmp_path, "--market", "swap", *way) for way in ((), ("--as-collector",))
-    )
-    assert list(map(said, exact.events)) == list(map(said, fast.events)) != []
-    assert exact.err == fast.err, "the same is counted"
-
-
-def said(event: dict[str, Any]) -> dict[str, Any]:
-    """A printed event whose numbers are floats."""
-    names = ("mark", "index", "rate", "settled_rate", "cap", "floor")
-    return numbers(event) | {name: float(event[name]) for name in names if event.get(name) is not None}
-
-
-def test_help_teaches_the_unit_of_sizes_and_the_contract_size() -> None:
-    text = run("--help").stdout.decode()
-    assert '"unit":"contract"' in text
-    assert "--contract-size N" in text
-    assert "manage.py decode gate --market swap --contract-size 0.0001" in text

@@ -2,16 +2,18 @@
 
 import asyncio
 from math import isclose
+from typing import Any
 
 import pytest
 from msgspec import structs
 
 from collectors.exchanges import CODECS
-from collectors.supervisor import Outlet, Supervisor
+from collectors.sockets.timing import Timing
+from collectors.supervisor import DEFAULT_TIMING, Outlet, Supervisor
 from core.names.market_keys import SWAP, market_of
 from engine.funding.state import FundingState
 from markets.config import ExchangeConfig, InstrumentConfig, MarketConfig, Shard
-from markets.events import Funding, MarkPrice, Quote, Trade
+from markets.events import Funding, MarkPrice, Quote, StreamState, Trade
 from simulator.catalogue import Listing
 from simulator.server import Simulator
 from tests.collectors.test_supervisor import KeepingSink
@@ -56,10 +58,12 @@ def coins(listing: Listing) -> float:
 class Running:
     """A collector of one market, with what its sinks received."""
 
-    def __init__(self, config: MarketConfig, *sinks: type[KeepingSink]) -> None:
+    def __init__(
+        self, config: MarketConfig, *sinks: type[KeepingSink], timing: Timing = DEFAULT_TIMING
+    ) -> None:
         outlets = Outlet.chain(sinks, Shard(), 10_000)
         self.sinks: list[KeepingSink] = [outlet.sink for outlet in outlets]  # type: ignore[misc]
-        self.supervisor = Supervisor(CODECS, outlets, Shard())
+        self.supervisor = Supervisor(CODECS, outlets, Shard(), timing=timing)
         self.supervisor.apply(config)
         self._stop = asyncio.Event()
 
@@ -163,3 +167,101 @@ async def test_what_no_channel_says_is_asked_for_again_when_it_failed() -> None:
             assert not symbols_of(sink, Funding)
             running.supervisor.apply(wanted)
             await until(lambda: symbols_of(sink, Funding), PATIENCE_S)
+
+
+@pytest.mark.parametrize("key", ["gate:swap", "okx:swap", "kucoin:swap", "mexc:swap"])
+async def test_a_contract_that_grows_is_not_quoted_in_the_size_of_before(key: str) -> None:
+    """From 12 coins to 120: until the new size is configured nothing is emitted of it, and it is said why."""
+    coin, other = "BTC/USDT:USDT", "ETH/USDT:USDT"
+    async with Simulator(exchanges=(key,), symbols=2, rate=40) as simulator:
+        before = simulator.inject(f"{key}/{coin}:contract-size=12")
+        wanted = with_size(config(simulator, key), coin, 12.0)
+        async with Running(wanted, KeepingSink, timing=Timing(poll_s=0.1)) as running:
+            (sink,) = running.sinks
+            feed = running.supervisor.feeds[key]
+            await until(lambda: {coin, other} <= symbols_of(sink, Quote), PATIENCE_S)
+            assert feed.status()["resized"] == []
+
+            simulator.heal(before)
+            simulator.inject(f"{key}/{coin}:contract-size=120")
+            await until(lambda: feed.status()["resized"], PATIENCE_S)
+            (resized,) = feed.status()["resized"]
+            assert (resized["symbol"], resized["was"]) == (coin, 12.0)
+            assert feed.status()["counts"]["contract_size_changed"] == 1
+            await until(lambda: last(sink, coin), PATIENCE_S)
+            gap = last(sink, coin)
+            assert isinstance(gap, StreamState)
+            assert (gap.state, gap.reason) == (
+                "gap",
+                f"its contract is of {resized['said']} coins now, where 12 are configured: sync the markets",
+            )
+
+            seen = len(sink.events)
+            await until(lambda: of(sink.events[seen:], other) > 20, PATIENCE_S)
+            assert of(sink.events[seen:], coin) == 0, "others go on, and nothing is emitted of this one"
+
+            running.supervisor.apply(with_size(wanted, coin, 120.0))
+            await until(lambda: of(sink.events[seen:], coin) > 20, PATIENCE_S)
+            assert feed.status()["resized"] == []
+            assert feed.status()["counts"]["contract_size_changed"] == 1
+    listing = simulator.exchanges[key].listings[coin]
+    quotes = [each for each in sink.events[seen:] if isinstance(each, Quote) and each.symbol == coin]
+    for quote in quotes:
+        assert is_whole_lots(quote.bid_size, structs.replace(listing, contract="120"))
+
+
+async def test_a_contract_size_that_is_said_as_configured_again_holds_again() -> None:
+    key, coin = "gate:swap", "BTC/USDT:USDT"
+    async with (
+        Simulator(exchanges=(key,), symbols=2, rate=40) as simulator,
+        Running(config(simulator, key), KeepingSink, timing=Timing(poll_s=0.1)) as running,
+    ):
+        (sink,) = running.sinks
+        feed = running.supervisor.feeds[key]
+        await until(lambda: coin in symbols_of(sink, Quote), PATIENCE_S)
+        faults = simulator.inject(f"{key}/{coin}:contract-size=120")
+        await until(lambda: feed.status()["resized"], PATIENCE_S)
+        seen = len(sink.events)
+        simulator.heal(faults)
+        await until(lambda: of(sink.events[seen:], coin) > 5, PATIENCE_S)
+        assert feed.status()["resized"] == []
+
+
+def with_size(config: MarketConfig, symbol: str, coins: float) -> MarketConfig:
+    """The configuration, of the next revision, with another contract size of one swap."""
+    instruments = {
+        structs.replace(each, contract_size=coins) if each.symbol == symbol else each
+        for each in config.instruments
+    }
+    return structs.replace(config, revision=config.revision + 1, instruments=frozenset(instruments))
+
+
+def last(sink: KeepingSink, symbol: str) -> object:
+    """The last gap of a symbol, None while there was none."""
+    states = [each for each in sink.events if isinstance(each, StreamState) and each.state == "gap"]
+    return next((each for each in reversed(states) if symbol in each.symbols), None)
+
+
+def of(events: list[Any], symbol: str) -> int:
+    """How many quotes and trades are of a symbol."""
+    return sum(isinstance(each, Quote | Trade) and each.symbol == symbol for each in events)
+
+
+async def test_each_kind_of_funding_that_cannot_be_is_logged_once_and_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    key = "gate:swap"
+    async with (
+        Simulator(exchanges=(key,), symbols=2, rate=40) as simulator,
+        Running(config(simulator, key), FundingSink, timing=Timing(poll_s=0.1)) as running,
+    ):
+        feed = running.supervisor.feeds[key]
+        simulator.inject(f"{key}:funding-rate=0.5")
+        await until(lambda: feed.report().counts.get("bad_funding", 0) > 10, PATIENCE_S)
+        simulator.heal()
+        simulator.inject(f"{key}:funding-late=90s")
+        await until(lambda: feed.report().counts.get("bad_next", 0) > 10, PATIENCE_S)
+        assert not feed.report().counts.get("bad_interval")
+    logged = [record.getMessage() for record in caplog.records if record.name == "collectors.feed"]
+    assert [words.partition(" of ")[0] for words in logged] == [f"{key}: bad_funding", f"{key}: bad_next"]
+    assert logged[1].endswith("the next settlement has passed or cannot be: unknown; others are counted")

@@ -181,6 +181,9 @@ PARAMETERS = {
     "/api/history/opportunities": ("symbol", "exchange1", "exchange2", "start", "end"),
     "/api/history/funding": ("symbol", "exchange", "start", "end", "points"),
     "/api/history/funding_spread": ("symbol", "exchange1", "exchange2", "start", "end", "points"),
+    "/api/history/marks": ("symbol", "exchange", "start", "end", "points"),
+    "/api/history/settlements": ("symbol", "exchange", "start", "end"),
+    "/api/charts/pair": ("symbol", "exchange1", "exchange2"),
     "/api/funding": (
         "sort", "descending", "search", "exchanges", "min_spread", "hours", "offset", "limit",
     ),
@@ -326,7 +329,7 @@ def exchange_names_and_keys() -> list[tuple[str, str]]:
 
 def test_charts_take_an_exchange_by_its_name_too(seeded: None) -> None:
     Exchange.objects.filter(key="binance").update(name="Big B")
-    one, other = (_wanted(load_config(), asked) for asked in (asking("Big B"), asking("binance")))
+    one, other = (_wanted(load_config(), asked)[0] for asked in (asking("Big B"), asking("binance")))
     assert one == other
     assert {(each.exchange1, each.exchange2) for each in one} == {("binance", "bybit")}
 

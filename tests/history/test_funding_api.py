@@ -162,12 +162,12 @@ def test_of_a_range_without_rows_the_answer_is_empty(lake: Lake, operator_client
         (
             f"{ONE}?symbol=NOPE/USDT&exchange=gate",
             404,
-            "symbol: no funding of 'NOPE/USDT' on gate:swap was recorded",
+            "symbol: no swap of 'NOPE/USDT' on gate:swap is listed or was recorded",
         ),
         (
             f"{ONE}?symbol=BTC/USDT&exchange=okx",
             404,
-            "symbol: no funding of 'BTC/USDT' on okx:swap was recorded",
+            "symbol: no swap of 'BTC/USDT' on okx:swap is listed or was recorded",
         ),
         (f"{ONE}?symbol=BTC/USDT&exchange=gate&points=3", 400, "points: '3' must be a whole number"),
         (f"{ONE}?symbol=BTC/USDT&exchange=gate&start=never", 400, "start: "),

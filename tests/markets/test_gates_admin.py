@@ -404,11 +404,15 @@ def test_a_person_may_open_a_case_of_a_pair_that_is_only_unknown_and_confirm_it(
 def test_ceilings_and_ages_reach_collectors_and_an_empty_field_is_the_default(pages: Client) -> None:
     fields = {"silent_gaps": "20", "silent_floor_ms": "3000", "jump_pct": "10", "identity_max_ratio": "1.5",
               "identity_min_correlation": "0.1", "min_size": "10", "min_volume": "0", "peg_band_pct": "2",
-              "max_age_ms": "30000", "identity_near_pct": "", "max_unproven_edge_bps": "200"}  # fmt: skip
+              "max_age_ms": "30000", "identity_near_pct": "", "max_unproven_edge_bps": "200",
+              "funding_max_age_s": "120", "mark_band_pct": "0.5", "mark_max_age_s": "30",
+              "min_swap_volume": "1000000", "expiry_hours": "72"}  # fmt: skip
     page = pages.post(reverse("admin:markets_gatethresholds_add"), fields)
     assert page.status_code == 302
     gates = load_config().gates
     assert (gates.max_age_ms, gates.identity_near_pct, gates.max_unproven_edge_bps) == (30_000, 1.0, 200)
+    assert (gates.funding_max_age_s, gates.mark_band_pct, gates.mark_max_age_s) == (120, 0.5, 30)
+    assert (gates.min_swap_volume, gates.expiry_hours) == (1_000_000, 72)
     ExchangePair.objects.update(max_age_ms=7_000)
     OpportunityFilter.objects.update(max_age_ms=5_000, max_unproven_edge_bps=450)
     config = load_config()

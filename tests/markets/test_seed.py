@@ -8,6 +8,7 @@ from django.core.management import CommandError, call_command
 
 from core.names.symbols import base_of
 from markets.defaults import BASES
+from markets.fees.schedules import ENTERED, fee_terms
 from markets.models import Exchange, ExchangePair, OpportunityFilter, Symbol
 from markets.selection import scan_pairs
 from markets.selectors import current_revision, load_config
@@ -82,6 +83,13 @@ def test_swaps_are_seeded_where_they_are_asked_for() -> None:
     fees = {row.key: (row.swap_taker_fee_bps, row.swap_maker_fee_bps) for row in Exchange.objects.all()}
     assert fees["bybit"] == (Decimal("5.5"), Decimal(2))
     assert None not in {fee for both in fees.values() for fee in both}
+    rows = {row.key: row for row in Exchange.objects.all()}
+    source = {key: fee_terms(row, {}, "swap").source for key, row in rows.items()}
+    unsourced = "as a fresh desk begins, assumed without a source: enter those of your account"
+    assert {key for key, words in source.items() if words == unsourced} == {"bybit", "gate", "bitget"}
+    assert source["okx"] == "as a fresh desk begins, by ccxt 4.5.90: enter those of your account"
+    rows["okx"].swap_taker_fee_bps = Decimal("4.5")
+    assert fee_terms(rows["okx"], {}, "swap").source == fee_terms(rows["okx"], {}).source == ENTERED
     assert len(load_config().opportunities) == 20  # no swap is listed before its contract size is read
     for key in ("binance", "okx", "bybit", "gate"):
         swap(key)

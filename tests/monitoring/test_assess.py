@@ -110,6 +110,8 @@ REFUSAL = {
     "times": 4, "next_try_s": 12.0,
 }  # fmt: skip
 
+RESIZED = {"symbol": "C1/USDT:USDT", "was": 12.0, "said": "120", "since_us": NOW - 90 * S}
+
 UNHEALTHY: dict[str, tuple[Observed, str, str]] = {
     "exchange_silent:okx": (
         with_exchange(state="breaker open", since_us=NOW - 90 * S, reason="too many failed attempts"),
@@ -125,6 +127,10 @@ UNHEALTHY: dict[str, tuple[Observed, str, str]] = {
         with_collector(exchanges={"okx": {"refusals": [REFUSAL]}}),
         "warning",
         "okx has refused C1/USDT for 1 min 30 s: request too many. Asked 4 times; next in 12.0 s.",
+    ),
+    "configuration:contract size of C1/USDT:USDT on gate:swap": (
+        with_collector(exchanges={"gate:swap": {"resized": [RESIZED]}}), "critical",
+        "a contract of C1/USDT:USDT is 120 coins, where 12 are configured, for 1 min 30 s. It is not",
     ),
     "reconnects:okx": (with_exchange(reconnects_per_min=100.0), "critical", "were lost 100 times"),
     "clock_offset:okx": (with_exchange(clock_offset_ms=3000.0), "warning", "3.0 s ahead of ours"),

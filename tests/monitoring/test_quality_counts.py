@@ -26,6 +26,7 @@ class TestWhatCannotBeUsed:
         desk.counts["okx"] = {
             "malformed": 30, "unknown_kind": 3, "lost": 8, "failed_connects": 4,
             "empty_side": 1, "one_sided": 1, "late": 2, "frozen": 3, "out_of_order": 7,
+            "bad_funding": 1, "bad_next": 2, "bad_interval": 3, "bad_mark": 4,
         }  # fmt: skip
         desk.now_ns += 1 * S
         desk.report()
@@ -34,7 +35,8 @@ class TestWhatCannotBeUsed:
         assert (row.malformed_per_min, row.unknown_per_min) == (30, 3)
         assert row.reconnects_per_min == 12
         assert (row.empty_per_min, row.late_per_min, row.out_of_order_per_min) == (2, 5, 7)
-        assert row.bad_frames_per_min == 33
+        assert row.bad_terms_per_min == 10
+        assert row.bad_frames_per_min == 43
         assert desk.exchange("bybit").bad_frames_per_min == 0
         desk.wait(62)
         assert desk.exchange("okx").bad_frames_per_min == desk.exchange("okx").reconnects_per_min == 0
@@ -43,6 +45,7 @@ class TestWhatCannotBeUsed:
         desk.rejected["okx"] = {
             ("BTC/USDT", "rejected_crossed"): 5, ("ETH/USDT", "rejected_zero"): 2,
             ("ETH/USDT", "empty_side"): 3, ("ETH/USDT", "frozen"): 4, ("ETH/USDT", "out_of_order"): 1,
+            ("ETH/USDT", "bad_next"): 9,
         }  # fmt: skip
         desk.report()
         desk.receive()

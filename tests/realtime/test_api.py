@@ -87,15 +87,25 @@ async def test_the_rolling_window_comes_one_chart_per_line_however_names_are_spe
         assert len(lines(body)) == 4
 
 
-def test_a_pair_asked_for_the_other_way_round_is_named_among_other_pairs_too(
+def test_a_pair_asked_for_the_other_way_round_is_answered_as_it_is_kept_and_says_so(
     web: Web, seeded: MarketConfig, operator: User
 ) -> None:
     OpportunityFilter.objects.create(name="All pairs", symbols="BTC/USDT")  # bybit comes first in some
+    token, url = make_token(operator, 1), f"{web.url}/api/rolling_window_data"
 
-    url = f"{web.url}/api/rolling_window_data?symbol=BTCUSDT&exchange1=bybit&exchange2=binance"
-    status, body = get(url, make_token(operator, 1))
-
-    assert (status, "exchange1=binance&exchange2=bybit" in json.loads(body)["error"]) == (404, True)
+    for query, kept in (
+        ("symbol=BTCUSDT&exchange1=bybit&exchange2=binance", "exchange1=binance&exchange2=bybit"),
+        ("symbol=BTCUSDT&exchange1=Bybit&exchange2=Binance", "exchange1=binance&exchange2=bybit"),
+        ("symbol=BTCUSDT&exchange1=binance&exchange2=bybit", None),
+        ("exchange1=binance", None),
+    ):
+        request = urllib.request.Request(f"{url}?{query}", headers={"Authorization": f"Bearer {token}"})
+        with urllib.request.urlopen(request, timeout=10) as response:
+            assert response.headers["X-Pair-Kept-As"] == kept
+            charts = lines(response.read().decode())
+        assert {(chart["exchange1"], chart["exchange2"]) for chart in charts} >= {("binance", "bybit")}
+    status, body = get(f"{url}?symbol=NOPE&exchange1=bybit&exchange2=binance", token)
+    assert (status, "'NOPE'" in json.loads(body)["error"]) == (404, True)
 
 
 def test_what_does_not_exist_is_a_404_that_names_the_parameter_and_what_there_is(
@@ -105,7 +115,6 @@ def test_what_does_not_exist_is_a_404_that_names_the_parameter_and_what_there_is
     for query, words in (
         ("symbol=NOPE", ["symbol", "'NOPE'", "BTC/USDT"]),
         ("symbol=BTCUSDT&exchange1=kraken", ["exchange1", "'kraken'", "binance"]),
-        ("symbol=BTCUSDT&exchange1=bybit&exchange2=binance", ["exchange1=binance&exchange2=bybit"]),
         ("filter=77", ["filter", "Majors"]),
     ):
         status, body = get(f"{url}?{query}", token)

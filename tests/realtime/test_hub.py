@@ -168,6 +168,27 @@ async def test_a_batch_that_got_lost_is_fetched_from_the_store(hub: Hub, seeded:
         assert hub.counters["batches_missed"] >= 1
 
 
+async def test_points_out_of_the_store_count_as_seen_where_nothing_older_waits(
+    hub: Hub, seeded: MarketConfig
+) -> None:
+    """Else a browser that connects again after them is sent them twice."""
+    async with page(hub, acks=False) as shown, desk(seeded) as running:
+        await eventually(lambda: shown.messages, "the snapshot")
+        shown.ack()
+        for price in (100.1, 100.2):
+            flushed_us = hub.book.flushed_us(BTC)
+            running.quote("bybit", 100.0)
+            running.quote("binance", price)
+            await eventually(lambda: hub.book.flushed_us(BTC) > flushed_us, "a flush")  # noqa: B023
+        sent = len(shown.messages)
+        shown.viewer.catch_up([BTC], shown.messages[-1]["seq"])
+        shown.ack()
+        await eventually(lambda: len(shown.messages) > sent, "what was missed")
+        missed = shown.messages[sent]
+        assert [chart["id"] for chart in missed["charts"]] == [BTC]
+        assert missed["seq"] >= hub.book.flushed_us(BTC)
+
+
 async def test_the_hub_receives_on_after_redis_cut_its_connections(
     hub: Hub, seeded: MarketConfig, empty_redis: Redis
 ) -> None:

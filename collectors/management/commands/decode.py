@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from decimal import Decimal
 from math import inf
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection
 
-from collectors.display import GuessedSymbols, OneSize, guessed_swap, guessed_symbol
+from collectors.counts import REFUSED
+from collectors.display import GuessedSymbols, OneSize, guessed_swap, guessed_symbol, is_in_coin
 from collectors.exchanges import CODECS
 from collectors.exchanges.base import Codec, Control, Decoded
 from collectors.exchanges.wire import ContractSize
@@ -26,8 +27,12 @@ from core.names.market_keys import SPOT, SWAP, exchange_of, market_key, market_o
 from markets.events import Funding, MarkPrice, Quote, StreamState, Trade
 
 CONNECT_TIMEOUT_S = 2
+FLOAT_DIGITS: Final = sys.float_info.dig
 MARKETS = (SPOT, SWAP)
 GUESSES = {SPOT: guessed_symbol, SWAP: guessed_swap}
+COINS_EVEN_SO: Final = frozenset({"bitget"})
+"""Exchanges that count coins even where the margin is the coin itself; all others count contracts there."""
+FUNDING_ANSWER: Final = "funding"
 EXAMPLE = """\
 example:
   $ cat frames.jsonl
@@ -40,11 +45,14 @@ example:
 Input is one JSON object per line, {"dir": "recv", "channel": "…", "payload": …}; a payload is a JSON
 value, a string (the exact wire text: "Ping") or {"b64": "…"} (a binary frame). Lines we sent
 ("dir": "sent") are skipped. Events go to stdout, one per line and in order; what emitted nothing is
-counted, with its reason, on stderr.
+counted, with its reason, on stderr, where the first line of each kind that is refused is named too. A line
+whose channel is "rest_funding" is an answer of REST; other answers of REST are counted and passed over.
 
 Sizes of perpetual swaps are in the frame's own unit, which the line names: "unit":"contract" where the
 exchange counts contracts, "unit":"base" where it counts coins. With the coins in one contract given, all
 are in coins. What swaps say besides is {"type":"mark"} and {"type":"funding"}, null where it does not say.
+A swap that is margined in its own coin (BTC/USD:BTC) has contracts of its quote currency, which no size of a
+contract makes coins; collectors do not follow it.
   $ manage.py decode gate --market swap --contract-size 0.0001 frames.jsonl
   {"type":"quote","exchange":"gate","symbol":"BTC/USDT:USDT","bid":"64000.1","bid_size":"0.0370",
    "ask":"64000.2","ask_size":"0.0470","exchange_ts_us":1700000000122000,"unit":"base"}   (370 and 470 there)
@@ -109,7 +117,10 @@ class Command(BaseCommand):
             exact=not as_collector,
             contract_sizes=OneSize(ContractSize(float(coins)) if as_collector else coins),
         )
-        self._unit = "contract" if codec.sheet.sized_in == "contract" and contract_size is None else "base"
+        self._sized_in = codec.sheet.sized_in
+        self._in_coins = contract_size is not None
+        self._not_followed: set[str] = set()
+        self._said: set[str] = set()
         counts: Counter[str] = Counter()
         try:
             with _opened(file) as lines:
@@ -137,12 +148,38 @@ class Command(BaseCommand):
             if line.dir == "sent":
                 counts["sent by us"] += 1
                 continue
+            if line.answers and line.answers != FUNDING_ANSWER:
+                counts["answers of REST"] += 1
+                continue
             if as_collector:
                 frame = as_received(frame, binary=codec.sheet.binary)
-            for event in codec.decode(frame):
-                printable = as_printed(event, self._unit)
-                counts[printable["type"]] += 1
-                self.stdout.write(json.dumps(printable, ensure_ascii=False, separators=(",", ":")))
+            before = codec.counts.copy()
+            for event in codec.polled(_bytes(frame)) if line.answers else codec.decode(frame):
+                self._print(event, counts)
+            self._say_what_was_refused(number, codec.counts - before)
+
+    def _print(self, event: Decoded, counts: Counter[str]) -> None:
+        unit = "base" if self._in_coins else self._sized_in
+        if isinstance(event, Quote | Trade | MarkPrice | Funding) and is_in_coin(event.symbol):
+            self._say_not_followed(event.symbol)
+            unit = "base" if exchange_of(event.exchange) in COINS_EVEN_SO else "contract"
+            if self._in_coins and unit == "contract" and isinstance(event, Quote | Trade):
+                counts["not in coins"] += 1
+                return
+        printable = as_printed(event, unit, is_product=self._sized_in == "contract")
+        counts[printable["type"]] += 1
+        self.stdout.write(json.dumps(printable, ensure_ascii=False, separators=(",", ":")))
+
+    def _say_not_followed(self, symbol: str) -> None:
+        if symbol not in self._not_followed:
+            self._not_followed.add(symbol)
+            self.stderr.write(f"{symbol} is margined in its own coin: collectors do not follow it")
+
+    def _say_what_was_refused(self, number: int, counted: Counter[str]) -> None:
+        """The first line of each kind; all are counted in the end."""
+        for kind in sorted(counted.keys() & REFUSED.keys() - self._said):
+            self._said.add(kind)
+            self.stderr.write(f"line {number}: {kind}: {REFUSED[kind]}")
 
     def _known_symbols(self, exchange: str, market: str) -> Mapping[str, str]:
         """Symbols by native id; none, and a word on stderr, where no database answers."""
@@ -174,10 +211,12 @@ def _opened(file: str) -> Iterator[BinaryIO]:
         raise CommandError(f"cannot read {file}: {error.strerror}") from error
 
 
-def as_printed(event: Decoded, unit: str = "base") -> dict[str, Any]:
+def as_printed(event: Decoded, unit: str = "base", *, is_product: bool = False) -> dict[str, Any]:
     """An event as `decode` prints it: numbers as plain decimal text, floats by their shortest.
 
-    `unit` is that of sizes; it is named only for swaps, since on spot there is but one.
+    `unit` is that of sizes; it is named only for swaps, since on spot there is but one. A float that
+    `is_product` of contracts and the coins in one is printed to the digits that it has: 0.3, no
+    0.30000000000000004.
     """
     if isinstance(event, Control):
         return {"type": "control", "kind": event.kind}
@@ -200,8 +239,9 @@ def as_printed(event: Decoded, unit: str = "base") -> dict[str, Any]:
     if market_of(event.exchange) == SWAP:
         tail["unit"] = unit
     if isinstance(event, Quote):
-        return {"type": "quote"} | head | _numbers(event, "bid", "bid_size", "ask", "ask_size") | tail
-    deal = _numbers(event, "price", "size")
+        book = _numbers(event, "bid", "bid_size", "ask", "ask_size", is_product=is_product)
+        return {"type": "quote"} | head | book | tail
+    deal = _numbers(event, "price", "size", is_product=is_product)
     return {"type": "trade"} | head | deal | {"side": event.side, "trade_id": event.trade_id} | tail
 
 
@@ -218,11 +258,19 @@ def _coins(contract_size: str | None) -> Any:
     return coins
 
 
-def _numbers(event: Quote | Trade | MarkPrice | Funding, *names: str) -> dict[str, str | None]:
-    return {name: _plain(getattr(event, name)) for name in names}
+def _bytes(frame: bytes | str) -> bytes:
+    return frame.encode() if isinstance(frame, str) else frame
 
 
-def _plain(number: Any) -> str | None:
+def _numbers(
+    event: Quote | Trade | MarkPrice | Funding, *names: str, is_product: bool = False
+) -> dict[str, str | None]:
+    return {name: _plain(getattr(event, name), is_product and "size" in name) for name in names}
+
+
+def _plain(number: Any, is_product: bool = False) -> str | None:
     if number is None:
         return None
+    if is_product and isinstance(number, float):
+        number = float(f"{number:.{FLOAT_DIGITS}g}")
     return format(Decimal(repr(number) if isinstance(number, float) else number), "f")

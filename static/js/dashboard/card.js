@@ -44,6 +44,7 @@ export class Card {
     /** @type {Charts.Window} what the plot shows */
     this.window = { from: 0, to: 0 };
     this.marks = NO_MARKS;
+    this.size = 0; // of a position, quote currency; only the large chart asks for it
     this.hovered = "";
     this.values = NOTHING; // what it shows
     this.#label();
@@ -185,10 +186,13 @@ export class Card {
       time === null ? "" : `${(today ? format.clock : format.moment)(time)}  ${format.percent(spread)}`,
     );
     this.#part(".hover").title = time === null ? "" : format.utc(time);
-    const { window, marks, currency, plot } = this;
-    this.hovered =
-      time === null || !plot ? "" : momentWords({ window, width: plot.width, marks, currency }, time);
+    this.hovered = time === null || !this.plot ? "" : momentWords(this, this.plot.width, time);
     if (this.hovered) this.#write(".note", this.hovered);
+  }
+
+  /** What so many per cent are of the size, in money. */
+  gain(/** @type {number} */ percent) {
+    return format.gain((percent / 100) * this.size, this.currency);
   }
 
   destroy() {

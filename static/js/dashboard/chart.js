@@ -15,9 +15,10 @@ import {
 } from "../shared/plot.js";
 import { drawPassings, drawTrades, tradesHeight } from "./marks.js";
 import { thin } from "./points.js";
+import { distanceRange, drawDistances, drawSettlements } from "./swaps.js";
 
 /** @type {Charts.Marks} */
-export const NO_MARKS = { downtime: [], passings: [], trades: null };
+export const NO_MARKS = { downtime: [], passings: [], trades: null, distances: null, settlements: [] };
 
 export class SpreadPlot {
   /**
@@ -100,7 +101,7 @@ function options(parent, chart, hovered) {
     },
     scales: {
       x: { time: true, auto: false },
-      y: { range: (_u, low, high) => calmRange(low, high, freeBelow(chart)) },
+      y: { range: (u, low, high) => calmRange(...withDistances(u, chart, low, high), freeBelow(chart)) },
     },
     axes: [
       axis({ size: 22, space: timeSpace, values: timeLabels, grid: { show: false } }),
@@ -117,6 +118,8 @@ function options(parent, chart, hovered) {
       drawClear: [(u) => shadeGaps(u, chart.gaps)],
       drawAxes: [drawZero],
       draw: [
+        (u) => drawDistances(u, chart.marks.distances, colours),
+        (u) => drawSettlements(u, chart.marks, colours, FONT),
         (u) => drawPassings(u, chart.marks.passings, colours),
         (u) => drawTrades(u, chart.marks.trades, colours, FONT),
       ],
@@ -131,6 +134,15 @@ function options(parent, chart, hovered) {
  * @param {SpreadPlot} chart
  */
 const freeBelow = ({ marks }) => (marks.trades ? tradesHeight : 0);
+
+/** @type {(u: uPlot, chart: SpreadPlot, low: number | null, high: number | null) => [number | null, number | null]} */
+function withDistances(u, { marks }, low, high) {
+  const { min, max } = shownOn(u, "x");
+  const [lowest, highest] = distanceRange(marks.distances, { from: min, to: max });
+  const bottom = Math.min(low ?? Infinity, lowest);
+  const top = Math.max(high ?? -Infinity, highest);
+  return [bottom, top].every(Number.isFinite) ? [bottom, top] : [low, high];
+}
 
 const bandEdge = { width: 0, points: { show: false } };
 

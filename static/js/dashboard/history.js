@@ -5,6 +5,7 @@ import { ask, isEnding, LAKE_MS } from "../shared/requests.js";
 import { Points } from "./points.js";
 
 const RETRY_S = 10;
+const SETTLED_S = 5; // what is newer than this may not be in the lake yet
 
 /** The server would not or could not answer: in words, and when to ask again. */
 export class Refusal extends Error {
@@ -115,6 +116,53 @@ export async function loadTrades({ symbol, exchange1, exchange2 }, wanted, signa
   const first = await of(exchange1);
   return { first, second: await of(exchange2) };
 }
+
+/** @param {string} key */
+const isSwap = (key) => key.endsWith(":swap");
+
+/**
+ * Mark over index of both legs; a spot leg has none.
+ *
+ * @type {Charts.Load<Charts.Distances>}
+ */
+export async function loadDistances({ symbol, exchange1, exchange2 }, wanted, signal) {
+  /** @type {Charts.Distance[]} */
+  const legs = [];
+  for (const [leg, exchange] of [exchange1, exchange2].entries()) {
+    if (!isSwap(exchange)) continue;
+    const { rows } = await lines("/api/history/marks", { symbol, exchange, ...thinned(wanted) }, signal);
+    const [times, values] = [rows.map((row) => row.timestamp), rows.map((row) => row.mark_index_pct)];
+    const until = Math.max(times.at(-1) ?? 0, wanted.to - SETTLED_S);
+    legs.push({ leg, times, values, until });
+  }
+  return { legs };
+}
+
+/**
+ * Settlements of both legs that are over; a spot leg has none. In order of time.
+ *
+ * @type {Charts.Load<Charts.Rows<Charts.Settlement>>}
+ */
+export async function loadSettlements({ symbol, exchange1, exchange2 }, wanted, signal) {
+  /** @type {Charts.Settlement[]} */
+  const found = [];
+  for (const [leg, exchange] of [exchange1, exchange2].entries()) {
+    if (!isSwap(exchange)) continue;
+    const { rows } = await lines("/api/history/settlements", { symbol, exchange, ...bounds(wanted) }, signal);
+    for (const { timestamp, rate, published } of rows)
+      found.push({
+        time: timestamp,
+        leg,
+        rate: inPercent(rate),
+        published: inPercent(published),
+        coming: false,
+      });
+  }
+  return { rows: found.sort((one, other) => one.time - other.time) };
+}
+
+/** @param {number | null} rate */
+const inPercent = (rate) => (rate === null ? null : rate * 100);
 
 /**
  * When the streams of a symbol went up and down and what was lost, on every exchange: in order of time.

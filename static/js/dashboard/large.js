@@ -4,6 +4,7 @@ import { clock, day, moment } from "../shared/format.js";
 import { gettext } from "../shared/i18n.js";
 import { Navigator } from "../shared/navigate.js";
 import { Card } from "./card.js";
+import { PairPanel } from "./pair.js";
 import { Chart } from "./store.js";
 import { whyUnwatched } from "./unwatched.js";
 
@@ -46,6 +47,7 @@ export class Large {
     this.shown = document.getElementById("large-window");
     this.back = document.getElementById("large-reset");
     this.trades = document.getElementById("large-trades");
+    this.panel = new PairPanel(() => this.paint());
     this.navigator = new Navigator({
       view: (then) => this.window(then),
       now,
@@ -92,6 +94,7 @@ export class Large {
     card.past.trading = this.trades.checked;
     this.title.textContent = `${chart.symbol} · ${card.names.join(" / ")}`;
     this.body.replaceChildren(card.element);
+    this.panel.open(card);
     card.button.tabIndex = -1;
     if (!this.dialog.open) {
       for (const { past } of this.grid.cards.values()) past.cancel(); // nobody waits for them now
@@ -181,6 +184,7 @@ export class Large {
     const now = this.now();
     const window = this.window(now);
     const made = !card.plot;
+    this.panel.prepare(card, now);
     const plot = card.draw(window, now);
     if (made) this.#makeMovable(plot.area);
     if (performance.now() - this.movedAt > STILL_MS || made)
@@ -188,6 +192,7 @@ export class Large {
         margin: this.view ? MARGIN : 0,
         fresh: this.fresh(card.chart),
       });
+    this.panel.write(card);
     this.shown.textContent = `${moment(window.from)} – ${this.#endWords(window, now)}`;
   }
 

@@ -121,7 +121,7 @@ function bars(u, trades) {
 }
 
 /** @type {(ctx: CanvasRenderingContext2D, box: uPlot.BBox) => void} */
-function clip(ctx, { left, top, width, height }) {
+export function clip(ctx, { left, top, width, height }) {
   ctx.beginPath();
   ctx.rect(left, top, width, height);
   ctx.clip();

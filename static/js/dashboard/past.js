@@ -2,7 +2,14 @@
 
 import { minute } from "../shared/format.js";
 import { gettext, translate } from "../shared/i18n.js";
-import { loadOpportunities, loadSpreads, loadStates, loadTrades } from "./history.js";
+import {
+  loadDistances,
+  loadOpportunities,
+  loadSettlements,
+  loadSpreads,
+  loadStates,
+  loadTrades,
+} from "./history.js";
 import { orNull, WINDOW_S } from "./points.js";
 import { NOTHING } from "./store.js";
 import { Track } from "./track.js";
@@ -10,6 +17,7 @@ import { Track } from "./track.js";
 const UNRECORDED_S = 6; // what is newer than this may not be in the lake yet
 const OVERLAP_S = 60; // the past is asked for again before the socket's points no longer reach it
 const NEWS_S = 30; // what does not come over the socket may be this late,
+const MARKS_S = 15; // mark over index may be so late: no socket brings it
 const NEWS_SHARE = 0.02; // or as much as the last few pixels show
 const NOTABLE = 0.04; // of the width: a shorter empty start needs no words
 
@@ -22,11 +30,17 @@ export class Past {
     this.chart = chart;
     this.alone = alone; // the large chart also marks what happened in its last 15 minutes
     this.trading = false;
+    this.measuring = false; // mark over index
+    this.settling = false; // settlements of funding
+    /** @type {Charts.Settlement[]} the next ones, which no lake has */
+    this.coming = [];
     /** @type {number | null} */
     this.early = null;
     this.changed = false; // since it was last drawn
     /** @type {Charts.LiveFrom} */
     const late = (now, span) => now - Math.max(NEWS_S, span * NEWS_SHARE);
+    /** @type {Charts.LiveFrom} */
+    const soon = (now, span) => now - Math.max(MARKS_S, span * NEWS_SHARE);
     /** @type {Charts.LiveFrom} */
     const live = (now, span) =>
       chart.points.length ? Math.max(chart.points.first, now - WINDOW_S + OVERLAP_S) : late(now, span);
@@ -42,10 +56,12 @@ export class Past {
     this.states = track("states", chart.symbol, loadStates, late);
     this.opportunities = track("opportunities", chart.id, loadOpportunities, late);
     this.trades = track("trades", chart.id, loadTrades, late);
+    this.distances = track("distances", chart.id, loadDistances, soon);
+    this.settlements = track("settlements", chart.id, loadSettlements, late);
   }
 
   get tracks() {
-    return [this.spreads, this.opportunities, this.states, this.trades];
+    return [this.spreads, this.opportunities, this.states, this.trades, this.distances, this.settlements];
   }
 
   /**
@@ -61,6 +77,8 @@ export class Past {
     this.opportunities.want(window, points, now, margin);
     this.states.want(window, points, now, margin);
     if (this.trading) this.trades.want(window, points, now, margin);
+    if (this.measuring) this.distances.want(window, points, now, margin);
+    if (this.settling) this.settlements.want(window, points, now, margin);
   }
 
   /**
@@ -134,7 +152,20 @@ export class Past {
       ),
       passings: passings(events, now),
       trades: trades ? { ...trades, names } : null,
+      distances: this.measuring ? (this.distances.best(window, now)?.content.legs ?? null) : null,
+      settlements: this.settling ? this.#settlements(window, now) : [],
     };
+  }
+
+  /**
+   * Those in the window, and the next ones where it reaches up to now.
+   *
+   * @type {(window: Page.Span, now: number) => Charts.Settlement[]}
+   */
+  #settlements(window, now) {
+    const over = this.settlements.best(window, now)?.content.rows ?? [];
+    const shown = over.filter(({ time }) => window.from <= time && time <= window.to);
+    return window.to < now ? shown : [...shown, ...this.coming.filter(({ time }) => time > now)];
   }
 
   // Without a name it is the collector's own, and concerns all.

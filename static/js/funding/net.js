@@ -66,17 +66,11 @@ export class NetTable {
     this.terms.forEach(([term], place) => {
       const row = this.rows[place];
       write(row.querySelector(".bps"), format.bps(net.bps[term]).replace(" bps", ""));
-      write(row.querySelector(".money"), signed(net.money[term], net.currency));
+      write(row.querySelector(".money"), format.gain(net.money[term], net.currency));
       if (term === "funding_long") write(row.querySelector(".under"), aboutOf(net.buy));
       if (term === "funding_short") write(row.querySelector(".under"), aboutOf(net.sell));
     });
   }
-}
-
-/** @type {(value: number | null, currency: string) => string} */
-function signed(value, currency) {
-  if (value === null) return format.UNKNOWN;
-  return `${value < 0 ? "-" : value > 0 ? "+" : ""}${format.amount(Math.abs(value), currency)}`;
 }
 
 function aboutOf(/** @type {Funding.Leg} */ { exchange, problem, settlements }) {

@@ -35,6 +35,7 @@ const BAD = {
   empty: gettext("one-sided"),
   late: gettext("late"),
   out_of_order: gettext("out of order"),
+  terms: gettext("mark or funding"),
 };
 
 /** @param {number | null} value */

@@ -39,6 +39,13 @@ export const percent = (value, digits = 3) =>
   known(value) ? `${signed[Math.min(Math.max(digits, 0), 6)].format(value)} %` : UNKNOWN;
 
 /**
+ * A share of something, without a sign: `0.0100 %`.
+ *
+ * @param {number} value per cent
+ */
+export const share = (value, digits = 4) => `${fixed(digits).format(value)} %`;
+
+/**
  * An edge: basis points with one decimal, `-18.7 bps`.
  *
  * @param {Page.Unsure} value
@@ -57,6 +64,16 @@ const money = (/** @type {number} */ value) =>
  */
 export const amount = (value, currency) =>
   known(value) ? `${money(value).format(value)} ${currency}` : UNKNOWN;
+
+/**
+ * What is gained or lost, with its sign: `+0.25 USDT`; nothing has none.
+ *
+ * @type {(value: number | null, currency: string) => string}
+ */
+export function gain(value, currency) {
+  if (value === null) return UNKNOWN;
+  return `${value < 0 ? "-" : value > 0 ? "+" : ""}${amount(Math.abs(value), currency)}`;
+}
 
 const compactFormat = number({
   notation: "compact",

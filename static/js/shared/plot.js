@@ -4,7 +4,7 @@ import { clock, day, minute } from "./format.js";
 
 export const FONT = "11px system-ui, sans-serif";
 const NAMES = /** @type {Page.Colour[]} */ (
-  "line band zero hair quiet lost live down stale text surface".split(" ")
+  "line band zero hair quiet lost live down stale text surface leg1 leg2".split(" ")
 );
 /** Empty until they are read. */
 export const colours = /** @type {Record<Page.Colour, string>} */ ({});

@@ -122,6 +122,8 @@ TABLE: dict[tuple[str, str], tuple[Rows, dict[str, str]]] = {
     ("mexc", "funding_rate"): (data, {"id": "symbol", "rate": "rate", "next": "nextSettleTime", "at": "ts"}),
     ("bingx", "book_ticker"): (data, {"id": "s", "bid": "b", "bid_size": "B", "ask": "a", "ask_size": "A",
                                       "at": "E"}),
+    ("bingx", "ticker"): (data, {"id": "s", "bid": "B", "bid_size": "b", "ask": "A", "ask_size": "a",
+                                 "at": "E"}),
     ("bingx", "trade"): (data, {"id": "s", "price": "p", "size": "q", "trade_id": "t", "at": "T",
                                 "maker": "m"}),
     ("bingx", "mark_price"): (data, {"id": "s", "mark": "p", "at": "E"}),

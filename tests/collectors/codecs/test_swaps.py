@@ -12,6 +12,7 @@ from collectors.exchanges.order import Order
 from collectors.exchanges.wire import ContractSize, contract_size
 from core.names.market_keys import exchange_of
 from markets.events import Funding, MarkPrice, Quote, StreamState, Trade
+from tests.support.exchanges.broken_books import put
 from tests.support.exchanges.codec_frames import SWAPS, gzipped
 from tests.support.exchanges.swap_frames import (
     EVERY_QUOTE,
@@ -56,36 +57,6 @@ def test_contracts_become_coins_exactly(market: str) -> None:
     sizes = [quote.bid_size, quote.ask_size, trade.size]
     assert sizes == [Decimal("2.00"), Decimal("3.00"), Decimal("0.25")]
     assert all(isinstance(size, Decimal) for size in sizes)
-
-
-@pytest.mark.parametrize("market", BY_CONTRACTS)
-@pytest.mark.parametrize("exact", [False, True])
-def test_without_a_contract_size_nothing_is_emitted_and_it_is_counted(market: str, exact: bool) -> None:
-    codec = made(market, contract_sizes={}, exact=exact)
-    assert not codec.decode(SWAP_QUOTES[market])
-    assert not codec.decode(SWAP_TRADES[market])
-    assert codec.counts == {"no_contract_size": 2}
-    assert codec.rejects == {("BTC/USDT", "no_contract_size"): 2}
-
-
-@pytest.mark.parametrize("market", BY_CONTRACTS)
-def test_a_contract_size_that_is_withdrawn_ends_the_belief_and_a_new_one_holds_at_once(market: str) -> None:
-    sizes: dict[str, ContractSize] = {}
-    codec = made(market, contract_sizes=sizes)
-    codec.order = Order()
-    native_id = {"okx": "BTC-USDT-SWAP", "kucoin": "XBTUSDTM"}.get(exchange_of(market), "BTC_USDT")
-    sizes[native_id] = ContractSize(12.0)
-    (quote,) = codec.decode(SWAP_QUOTES[market])
-    assert isinstance(quote, Quote)
-    assert (quote.bid_size, quote.ask_size) == (480.0, 720.0)
-    del sizes[native_id]
-    (gap,) = codec.decode(SWAP_QUOTES[market])
-    assert isinstance(gap, StreamState)
-    assert gap.reason == "the size of its contract is not known"
-    sizes[native_id] = ContractSize(120.0)
-    (quote,) = codec.decode(SWAP_QUOTES[market])
-    assert isinstance(quote, Quote)
-    assert (quote.bid_size, quote.ask_size) == (4800.0, 7200.0)
 
 
 @pytest.mark.parametrize(
@@ -204,6 +175,44 @@ def test_a_ticker_of_okx_is_a_quote_in_coins_in_a_recording_only() -> None:
     codec = connected("okx:swap")
     assert not codec.decode(frame)
     assert codec.counts == {"unchanged": 1}
+
+
+def test_a_ticker_of_bingx_has_prices_in_upper_case_and_is_a_quote_in_a_recording_only() -> None:
+    frame = gzipped(
+        '{"code":0,"dataType":"BTC-USDT@ticker","data":{"e":"24hTicker","E":1700000000123,'
+        '"s":"BTC-USDT","c":"101","C":1699999960000,"A":"101.6","a":"3","B":"101.5","b":"2"}}'
+    )
+    assert list(made("bingx:swap").decode(frame)) == [
+        Quote("bingx:swap", "BTC/USDT", 101.5, 2.0, 101.6, 3.0, T_US)
+    ]
+    codec = connected("bingx:swap")
+    assert not codec.decode(frame)
+    assert codec.counts == {"unchanged": 1}
+
+
+@pytest.mark.parametrize(("state", "settled"), [("settled", 0.00008), ("processing", None), (None, None)])
+def test_okx_says_what_was_settled_once_it_is(state: str | None, settled: float | None) -> None:
+    """While it is being settled the same field has the rate of now."""
+    frame = put(json.loads(SAID["okx:swap"][2]), ("data", 0, "settState"), state)
+    (funding,) = connected("okx:swap").decode(json.dumps(frame))
+    assert isinstance(funding, Funding)
+    assert (funding.rate, funding.settled_rate) == (RATE, settled)
+
+
+@pytest.mark.parametrize("market", ["binance:swap", "bybit:swap"])
+def test_an_index_that_is_not_said_costs_and_counts_nothing(market: str) -> None:
+    name = {"binance:swap": "i", "bybit:swap": "indexPrice"}[market]
+    frame = put(json.loads(SAID[market][0]), ("data", name), "")
+    codec = connected(market)
+    mark, _ = codec.decode(json.dumps(frame))
+    assert mark == MarkPrice(market, "BTC/USDT", 100.51, None, T_US)
+    assert not codec.counts
+
+
+def test_a_good_answer_of_kucoins_rest_is_no_error() -> None:
+    codec = made("kucoin:swap")
+    assert not codec.decode('{"code":"200000","data":{"symbol":".XBTUSDTMFPI8H","value":0.0001}}')
+    assert codec.counts == {"unknown_kind": 1}
 
 
 @pytest.mark.parametrize("market", [market for market in SWAPS if market != "bingx:swap"])

@@ -14,9 +14,11 @@ from pytest_django import Settings
 from audit.models import Entry
 from markets.models import CatalogueSync, Exchange, Instrument, Symbol
 from markets.seed import seed
+from markets.selection import listed as compared
 from markets.selection import scan_pairs
 from markets.selectors import current_revision, load_config
 from markets.sync.catalogue import Catalogue, CatalogueError, ListedMarket, fetch, parse
+from markets.sync.risk_tiers import tiers_of
 from markets.sync.swaps import SwapTerms, instrument_multiplied, terms_of
 from markets.sync.symbols import store, sync_all
 from markets.upkeep import sync_runs
@@ -94,6 +96,82 @@ def test_spot_and_swaps_are_synced_side_by_side_and_a_second_run_changes_nothing
     pair("binance:swap", "okx")
     ids = {each.id for each in scan_pairs(load_config())}
     assert {"BTC/USDT|binance:swap|okx", "PEPE/USDT|binance:swap|okx"} <= ids
+
+
+@pytest.mark.django_db
+def test_a_coin_that_is_listed_by_the_thousand_and_by_itself_is_never_mixed_up(simulator: Simulator) -> None:
+    """Bybit has CAT and 1000CAT, Binance 1000CAT alone, Gate CAT alone: under one name all cost the same."""
+    seed(simulator.url)
+    Exchange.objects.exclude(key__in=("binance", "bybit", "gate")).update(enabled=False)
+    for row in Exchange.objects.filter(enabled=True):
+        row.swap_rest_url = simulator.rest_url(f"{row.key}:swap")
+        row.swap_ws_url = simulator.ws_url(f"{row.key}:swap")
+        row.save()
+    call_command("sync_markets", "--market", "swap")
+    Symbol.objects.filter(base__endswith="CAT").update(enabled=True)
+    for other in ("binance:swap", "gate:swap"):
+        pair("bybit:swap", other)
+
+    config = load_config()
+
+    price = {(row.key, row.symbol.name): float(row.last_price or 0) for row in Instrument.objects.filter(
+        kind="swap", symbol__base__endswith="CAT").select_related("exchange", "symbol")}  # fmt: skip
+    per_coin = {
+        each.counts_as: {
+            each.exchange: price[each.exchange, each.symbol] / each.multiplier for each in market.values()
+        }
+        for name, market in compared(config).items() if name.endswith("CAT/USDT")
+        for each in market.values()
+    }  # fmt: skip
+    assert {name: set(legs) for name, legs in per_coin.items()} == {
+        "CAT/USDT": {"binance:swap", "bybit:swap", "gate:swap"}, "1000CAT/USDT": {"bybit:swap"},
+    }  # fmt: skip
+    for legs in per_coin.values():
+        assert max(legs.values()) < 1.1 * min(legs.values())
+    assert {each.id for each in scan_pairs(config) if "CAT" in each.symbol} == {
+        "CAT/USDT|bybit:swap|binance:swap", "CAT/USDT|bybit:swap|gate:swap",
+    }  # fmt: skip
+
+
+# --- risk limits -----------------------------------------------------------------------------------------
+
+STEPS = [
+    {"from": "0", "to": "1000000", "leverage": "75"},
+    {"from": "1000000", "to": "5000000", "leverage": "50"},
+    {"from": "5000000", "to": "20000000", "leverage": "20"},
+]
+
+
+@pytest.mark.parametrize("key", EXCHANGES)
+def test_risk_limits_are_known_where_the_public_is_answered_of_all_swaps_and_unknown_elsewhere(
+    simulator: Simulator, key: str
+) -> None:
+    """Of every page: Bybit has 15 swaps on one."""
+    catalogue = fetch(key, simulator.rest_url(f"{key}:swap"), market="swap")
+    wanted = STEPS if key in ("gate", "bybit") else None
+    assert len(catalogue) > 15
+    assert catalogue.problems == []
+    assert [market.swap.risk_tiers for market in catalogue if market.swap] == [wanted] * len(catalogue)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [], ["x"], [{"minNotional": 0, "maxNotional": -1, "maxLeverage": 5}],
+        [{"minNotional": 5, "maxNotional": 10, "maxLeverage": 5}],  # the first steps are missing
+        [{"minNotional": 0, "maxNotional": 10, "maxLeverage": None}],
+        [{"minNotional": 0, "maxNotional": "NaN", "maxLeverage": 5}],
+        [{"minNotional": 0, "maxNotional": 10, "maxLeverage": 5}, {"minNotional": 9, "maxNotional": 20}],
+        [{"minNotional": n, "maxNotional": n + 1, "maxLeverage": 5} for n in range(201)],
+    ],
+)  # fmt: skip
+def test_risk_limits_of_which_a_step_cannot_be_are_unknown(steps: list[Any]) -> None:
+    assert tiers_of(steps) is None
+
+
+def test_steps_are_plain_text_however_they_came() -> None:
+    steps = [{"minNotional": 0, "maxNotional": 1e6, "maxLeverage": "12.50"}]
+    assert tiers_of(steps) == [{"from": "0", "to": "1000000", "leverage": "12.50"}]
 
 
 # --- contract sizes --------------------------------------------------------------------------------------
@@ -278,6 +356,15 @@ def test_a_sync_of_swaps_touches_no_spot_row_and_the_other_way_round(gate: Excha
     again = list(Instrument.objects.filter(exchange=gate).order_by("pk").values_list("pk", "active"))
     store(gate, catalogue(), market="swap")
     assert list(Instrument.objects.filter(exchange=gate).order_by("pk").values_list("pk", "active")) == again
+
+
+def test_risk_limits_that_could_not_be_read_this_time_are_as_they_were(gate: Exchange) -> None:
+    for tiers, kept in ((STEPS, STEPS), (None, STEPS), (STEPS[:1], STEPS[:1])):
+        store(
+            gate, catalogue(listed("X", swap=SwapTerms("USDT", Decimal(1), risk_tiers=tiers))), market="swap"
+        )
+        assert swaps(gate)["X_USDT"].risk_tiers == kept
+    assert swaps(gate)["BTC_USDT"].risk_tiers is None
 
 
 def test_a_contract_size_that_changes_takes_effect_and_is_on_record(gate: Exchange) -> None:

@@ -13,7 +13,7 @@ from msgspec import structs
 from core.names.market_keys import exchange_of, market_of
 from engine.funding.net import leg_funding
 from engine.funding.settlements import FundingTerms
-from markets.config import ExchangeConfig, ListingConfig, MarketConfig
+from markets.config import ExchangeConfig, FilterConfig, ListingConfig, MarketConfig
 from realtime.funding.net import NetQuery, net
 from realtime.funding.wire import Snapshot, SwapRow
 from realtime.scanner import view as scan_view
@@ -57,22 +57,24 @@ def said(
 USUAL = (said("binance:swap"), said("bybit:swap", rate=3e-4, hours=4))
 
 
-def config_of() -> MarketConfig:
+def config_of(filters: tuple[FilterConfig, ...] = ()) -> MarketConfig:
     listings = tuple(
         ListingConfig(key, f"{s}:USDT" if market_of(key) == "swap" else s, s, s[:3], "USDT", s, volume=1e6)
         for key in KEYS
         for s in SYMBOLS
     )
-    made = market(SYMBOLS, KEYS, listings)
+    made = market(SYMBOLS, KEYS, listings, filters)
     fees = {"binance": 10.0, "binance:swap": 5.0, "bybit:swap": 5.5, "okx": 8.0}
     return structs.replace(
         made, exchanges=tuple(ExchangeConfig(key, key.title(), True, fees[key], fees[key]) for key in KEYS)
     )
 
 
-def table_of(rows: tuple[SwapRow, ...] = USUAL, ratio: float | None = None) -> ScanTable:
+def table_of(
+    rows: tuple[SwapRow, ...] = USUAL, ratio: float | None = None, filters: tuple[FilterConfig, ...] = ()
+) -> ScanTable:
     """Both coins at the prices of `BIDS` with these swaps' funding, at `NOW_US`."""
-    config = config_of()
+    config = config_of(filters)
     table = ScanTable(config)
     scan = scan_of(config, {(leg.exchange, leg.symbol): BIDS[leg.exchange] for leg in config.listings})
     match = table.match(scan)
@@ -178,6 +180,21 @@ def test_rows_are_sorted_and_limited_by_net() -> None:
     limited = rows_of(table, min_net=least, exit="now")
     assert set(limited) == {id for id, value in nets.items() if value >= least}
     assert limited, "some are"
+
+
+def test_a_view_of_a_filter_holds_as_long_as_the_filter_says_unless_it_says_otherwise() -> None:
+    kinds: Any = ("swap-swap", "basis", "spot-swap")
+    row = FilterConfig(
+        7, "held", min_edge_bps=-1e9, pair_kinds=kinds, holding_hours=24.0, exit_assumption="now"
+    )
+    table = table_of(filters=(row,))
+    assert page_of(table, filter=7).head.hold == 24
+    assert page_of(table, filter=7, hold=2.0).head.hold == 2
+    assert page_of(table).head.hold == 8
+    nets = [row["net_now"] for row in rows_of(table, filter=7, min_net=-1e9).values()]
+    assert min(nets) < max(nets)
+    kept = rows_of(table, filter=7, min_net=max(nets) - 0.05)
+    assert [row["net_now"] for row in kept.values()] == [max(nets)], "the minimum is of the filter's exit"
 
 
 def test_columns_are_there_where_swaps_are_or_when_they_are_asked_for() -> None:
