@@ -101,6 +101,7 @@ class Feed:
             "refused": len(refused),
             "refused_topics": [f"{name}: {why}" for name, why in sorted(refused.items())[:REFUSED_SHOWN]],
             "refusals": self._refusals(lines),
+            "polls_failing": [{"path": path, **each} for path, each in sorted(self._polls.failing.items())],
             "next_try_s": self._exchange.breaker.next_try_s,
             "counts": self._counts(lines),
         }

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
+import time
 from collections import Counter
-from typing import Final
+from typing import Any, Final
 
 from collectors.sockets.exchange import FollowedExchange
 from collectors.sockets.rest import ConnectFailed, Request, ask
@@ -27,6 +28,8 @@ class Polls:
         self.counts: Counter[str] = Counter()
         self._exchange = exchange
         self._every_s = every_s
+        self.failing: dict[str, dict[str, Any]] = {}
+        """By path: since when (`since_us`), how often (`times`), and why last (`reason`)."""
         self._outages = {path: Outage(logger, logging.WARNING) for path in exchange.sheet.polled}
 
     async def run(self) -> None:
@@ -44,9 +47,12 @@ class Polls:
             body, wait_s = await ask(request, exchange.config, exchange.timing)
         except ConnectFailed as error:
             self.counts["polls_failed"] += 1
+            before = self.failing.get(path, {"since_us": time.time_ns() // 1000, "times": 0})
+            self.failing[path] = before | {"times": before["times"] + 1, "reason": str(error)}
             self._outages[path].begins("%s: %s", exchange.config.name, error, kind=str(error))
             return error.retry_after_s or 0.0
         self.counts["polls"] += 1
+        self.failing.pop(path, None)
         self._outages[path].ends("%s answers what is asked of funding", exchange.config.name)
         if events := exchange.codec.polled(body, *exchange.turns.stamps()):
             exchange.emit(events)
