@@ -33,7 +33,8 @@ class CollectorStatus(msgspec.Struct):
     "refusals": [{"symbol", "channel", "reason", "since_us", "times", "next_try_s"}],
     "polls_failing": [{"path", "reason", "since_us", "times"}], "next_try_s": float | None}.
     `channels`: sink name -> {"len", "capacity", "accepted", "dropped"}. `sinks`: sink name -> its own
-    counters. `memory`: see collectors.memory. `lacks`: why nothing is collected or compared, see markets.lacks.
+    counters. `memory`: see collectors.memory. `lacks`: why nothing is collected or compared,
+    see markets.lacks.
     """
 
     shard: str
