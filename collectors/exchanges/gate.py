@@ -262,11 +262,8 @@ class GateSwap(SwapCodec, Gate):
         return (*super().topics(native_id), Topic("funding", native_id, f"{SWAP_TICKERS}:{native_id}"))
 
     def polled_row(self, row: dict[str, Any], received_ts_us: int, received_mono_ns: int) -> Sequence[Terms]:
-        """Funding too: contracts that nobody trades have no tickers for long."""
-        return self.funding(
-            row.get("name"), row.get("funding_rate"), row.get("funding_next_apply"),
-            row.get("funding_interval"), SECONDS, None, received_ts_us, received_mono_ns,
-        )  # fmt: skip
+        """What tickers say, too: of contracts that nobody trades there are none for long."""
+        return self._terms("name", row, None, received_ts_us, received_mono_ns)
 
     def decode(
         self, frame: bytes | str, received_ts_us: int = 0, received_mono_ns: int = 0
@@ -314,13 +311,20 @@ class GateSwap(SwapCodec, Gate):
         time = readable(received_ts_us, push.get("time_ms"), push.get("time"))
         events: list[Decoded] = []
         for row in tables(push.get("result")):
-            native_id, marks = row.get("contract"), (row.get("mark_price"), row.get("index_price"))
-            events += self.mark(native_id, *marks, time, received_ts_us, received_mono_ns)
-            events += self.funding(
-                native_id, row.get("funding_rate"), row.get("funding_next_apply"),
-                row.get("funding_interval"), SECONDS, time, received_ts_us, received_mono_ns,
-            )  # fmt: skip
+            events += self._terms("contract", row, time, received_ts_us, received_mono_ns)
         return events
+
+    def _terms(
+        self, name: str, row: dict[str, Any], time: Any, received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Terms]:
+        native_id, stamps = row.get(name), (time, received_ts_us, received_mono_ns)
+        return (
+            *self.mark(native_id, row.get("mark_price"), row.get("index_price"), *stamps),
+            *self.funding(
+                native_id, row.get("funding_rate"), row.get("funding_next_apply"),
+                row.get("funding_interval"), SECONDS, *stamps,
+            ),
+        )  # fmt: skip
 
     def _trade_of(self, row: dict[str, Any], received_ts_us: int, received_mono_ns: int) -> Sequence[Decoded]:
         side, size = _taken(row.get("size"))
