@@ -3,7 +3,7 @@
 Plain Python, no Django. The scanner writes it, gates and net edges read it.
 """
 
-from math import nan
+from math import isnan, nan
 from typing import TYPE_CHECKING, Final
 
 from engine.funding import state as words
@@ -62,6 +62,9 @@ class SwapLeg:
             return
         if mark != self.mark:
             self.marks = market.marks
+        elif any(map(isnan, self.marks)):  # legs that had no price yet when it changed
+            known = zip(self.marks, market.marks, strict=False)
+            self.marks = [now if isnan(then) else then for then, now in known]
         self.mark = mark if mark > 0 else nan
         self.mark_ns = event.received_mono_ns
 

@@ -1,4 +1,4 @@
-"""Gates of directions with a swap, and the net edge that a filter asks: what blocks, what opens, in which words."""
+"""Gates of directions with a swap, and the net edge of a filter: what blocks, what opens, in which words."""
 
 from collections.abc import Callable
 from math import inf, nan
@@ -52,7 +52,7 @@ def market(
 
 
 class Desk:
-    """A scanner with all that a swap's exchange says, at seconds since the start; buy on `one`, sell on `two`."""
+    """A scanner with all that a swap's exchange says, at seconds since the start; it buys on `one`."""
 
     def __init__(self, config: MarketConfig, *, funded: bool = True) -> None:
         self.config, self.scanner, self.now = config, Scanner(), 0.0
@@ -88,9 +88,8 @@ class Desk:
     def edge(self, bps: float = 50.0) -> list[Episode]:
         """Quotes with about this edge after 10 bps of fees."""
         one, two = self.legs
-        self.quote(one, 99.9, 100.0)
         sold = 100.0 * (1 + (bps + 10) / 10_000)
-        return self.quote(two, sold, sold + 0.1)
+        return self.quote(one, 99.9, 100.0) + self.quote(two, sold, sold + 0.1)
 
     def tick(self, seconds: float) -> list[Episode]:
         self.now += seconds
@@ -107,12 +106,13 @@ class Desk:
 
     def judged(self, follows: FilterConfig | None = None) -> dict[str, Gate]:
         """All gates of the direction, in words."""
-        way, sides = self.way(), []
+        way, sides = self.way(), list[LegSeen]()
         since = freshness.quoted_since(self.clock[1], self.config.gates)
         for leg in (way.buy, way.sell):
             moved = leg.moved_bps(since, leg.swap.marks) if leg.swap else nan
             sides.append(LegSeen(leg, freshness.LIVE, 10.0, mark_moved_bps=moved))
-        seen = Seen(way.pair, *sides, 100.0, Evidence(PASS, 1.0, nan), way.edge_bps(), now=self.clock)
+        buy, sell = sides
+        seen = Seen(way.pair, buy, sell, 100.0, Evidence(PASS, 1.0, nan), way.edge_bps(), now=self.clock)
         return {gate.name: gate for gate in gates.judge(Facts(self.config), seen, follows)}
 
 
@@ -149,21 +149,23 @@ def test_a_spot_leg_is_not_asked_and_two_spot_legs_have_the_nine_gates() -> None
 # --- what is not known, or wrong ------------------------------------------------------------------
 
 Fault = Callable[[Desk], None]
+NO_FUNDING = "funding: gate:swap! funding is unknown: "
+MARKS = "mark: gate:swap! marks"
 
 
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
         (lambda desk: desk.funding(SWAP, rate=None), ""),  # what was said before holds
-        (lambda desk: desk.funding(SWAP, rate=0.5), "funding: gate:swap! funding is unknown: a rate of 50 % or more"),
-        (lambda desk: desk.funding(SWAP, rate=-0.7), "funding: gate:swap! funding is unknown: a rate of 50 % or more"),
+        (lambda desk: desk.funding(SWAP, rate=0.5), NO_FUNDING + "a rate of 50 % or more"),
+        (lambda desk: desk.funding(SWAP, rate=-0.7), NO_FUNDING + "a rate of 50 % or more"),
         (
             lambda desk: desk.funding(SWAP, interval_s=0),
-            "funding: gate:swap! funding is unknown: an interval of nothing or of more than a week",
+            NO_FUNDING + "an interval of nothing or of more than a week",
         ),
-        (lambda desk: desk.funding(SWAP, cap=-0.01, floor=0.01), "funding: gate:swap! funding is unknown: the cap is below the floor"),
-        (lambda desk: desk.mark(SWAP, 98.0), "mark: gate:swap! marks 98.00, said 0 ms ago, -1.90 % from its quotes"),
-        (lambda desk: desk.mark(SWAP, 102.0), "mark: gate:swap! marks 102.00, said 0 ms ago, +2.00 % from its quotes"),
+        (lambda desk: desk.funding(SWAP, cap=-0.01, floor=0.01), NO_FUNDING + "the cap is below the floor"),
+        (lambda desk: desk.mark(SWAP, 98.0), MARKS + " 98, said 250 ms ago, -1.90 % from its quotes"),
+        (lambda desk: desk.mark(SWAP, 102.0), MARKS + " 102, said 250 ms ago, +2.00 % from its quotes"),
         (lambda desk: desk.mark(SWAP, 0.0), "mark: gate:swap! has said no mark price"),
         (lambda desk: desk.mark(SWAP, 100.9), ""),
     ],
@@ -173,7 +175,7 @@ def test_what_is_wrong_closes_what_is_open_and_says_so(fault: Fault, words: str)
     assert phases(desk.edge()) == ["open"]
     fault(desk)
     closed = desk.tick(0.3)
-    assert [each.reason.replace("300 ms", "0 ms") for each in closed] == ([words] if words else [])
+    assert [each.reason for each in closed] == ([words] if words else [])
     if words:
         assert desk.edge() == [], "and it does not open again"
         gate = desk.judged()[words.partition(":")[0]]
@@ -235,7 +237,7 @@ def test_an_old_rate_and_an_old_mark_block() -> None:
     desk.now = 29.0
     assert phases(desk.edge()) == ["open"]
     (closed,) = desk.tick(1.5)
-    assert closed.reason.startswith("mark: gate:swap! marks 100.50, said 30 s ago: too old")
+    assert closed.reason.startswith("mark: gate:swap! marks 100.5, said 30.2 s ago: too old")
     desk.now = 121.0
     for key in desk.legs:
         desk.mark(key, 100.3)
@@ -260,8 +262,11 @@ def test_a_delisted_swap_whose_quote_stands_still_while_its_mark_moves_is_off_it
         desk.now += 1
         desk.mark(SWAP, 100.5 + second * 0.2)
         desk.mark(OTHER, 100.5 + second * 0.2)
+        desk.quote(OTHER, 100.5 + second * 0.2, 100.6 + second * 0.2)
         desk.quote(SWAP, 99.9, 100.0)  # repeated, though frozen
-    assert desk.blocked().startswith("mark: gate:swap! marks 102.30, said 0 ms ago, +2.30 % from its quotes")
+    gate = desk.judged()["mark"]
+    assert gate.verdict == "fail"
+    assert gate.words.startswith("gate:swap marks 102.3, said 0 ms ago, +2.30 % from its quotes; bybit:swap")
 
 
 def test_a_delisted_swap_whose_mark_stands_still_too_blocks_when_the_others_moved() -> None:
@@ -273,9 +278,12 @@ def test_a_delisted_swap_whose_mark_stands_still_too_blocks_when_the_others_move
         desk.mark(OTHER, 100.6 + second * 0.2)
         desk.mark(SWAP, 100.5)
         desk.quote(SWAP, 99.9, 100.0)
-    words = desk.blocked()
-    assert words.startswith("mark: gate:swap! marks 100.50")
-    assert "and stood still while the others moved 1" in words
+    assert desk.blocked()
+    gate = desk.judged()["mark"]
+    assert gate.verdict == "fail"
+    assert (
+        "marks 100.5, said 0 ms ago, +0.50 % from its quotes, and stood still while the others" in gate.words
+    )
 
 
 # --- announced ends -------------------------------------------------------------------------------
@@ -284,8 +292,8 @@ def test_a_delisted_swap_whose_mark_stands_still_too_blocks_when_the_others_move
 @pytest.mark.parametrize(
     ("ends_in_h", "hours", "held", "verdict"),
     [
-        (25, 24, 8, "pass"), (23, 24, 8, "fail"), (25, 24, 26, "fail"), (-1, 24, 8, "fail"), (7, 0, 8, "fail"),
-        (9, 0, 8, "pass"),
+        (25, 24, 8, "pass"), (23, 24, 8, "fail"), (25, 24, 26, "fail"), (-1, 24, 8, "fail"),
+        (7, 0, 8, "fail"), (9, 0, 8, "pass"),
     ],
 )  # fmt: skip
 def test_a_swap_with_an_announced_end_is_not_traded_before_it(
@@ -302,10 +310,10 @@ def test_a_swap_with_an_announced_end_is_not_traded_before_it(
 
 
 def test_what_is_open_closes_when_its_end_comes_near() -> None:
-    desk = Desk(market(expires_us=NOON + 24 * HOUR * US + US))
+    desk = Desk(market(expires_us=NOON + 24 * HOUR * US + US // 2))
     assert phases(desk.edge()) == ["open"]
     (closed,) = desk.tick(1.5)
-    assert closed.reason == "expiry: gate:swap! ends in 23 h 59 min"
+    assert closed.reason == "expiry: gate:swap! ends in 24 h 00 min"
 
 
 # --- settlements within the holding time ----------------------------------------------------------
@@ -357,7 +365,7 @@ def test_swaps_have_a_least_volume_of_their_own(
     gate = desk.judged()["volume"]
     assert gate.verdict == verdict
     if of_swaps and not of_all:
-        assert gate.threshold == f"at least {of_swaps:,.2f} USDT of the swap"
+        assert gate.threshold == f"at least {of_swaps:,.0f} USDT of the swap"
 
 
 # --- the net edge of a filter ---------------------------------------------------------------------
@@ -388,17 +396,13 @@ def test_what_is_open_closes_at_once_when_funding_turns_and_none_opens_on_unknow
     assert desk.edge(400.0) == []
 
 
-@pytest.mark.parametrize(("exit_assumption", "net"), [("zero", 30.0), ("now", -39.9), ("median", -0.1)])
+@pytest.mark.parametrize(("exit_assumption", "net"), [("zero", 30.0), ("now", -39.9), ("median", 40.0)])
 def test_each_exit_is_taken_as_the_filter_says(exit_assumption: Any, net: float) -> None:
-    """Buy at 99.9/100.0, sell at 100.5/100.6: back at 100.6 for 99.9 now, 70 bps; both books cost 20 of mids."""
+    """Buy at 99.9/100.0, sell at 100.5/100.6: back at 100.6 for 99.9 now, 70 bps."""
     follows = structs.replace(PLAIN, min_net_edge_bps=net - 0.3, exit_assumption=exit_assumption)
     desk = Desk(market(follows))
-    desk.scanner.gatekeeper.identity.ratio[0] = (
-        1.002  # gate over bybit: bybit's is 20 bps lower in the median
-    )
-    if exit_assumption == "median":
-        follows = structs.replace(follows, min_net_edge_bps=-1e3)
     desk.edge(40.0)
+    desk.scanner.gatekeeper.identity.ratio[0] = 1.002  # gate over bybit, in the median
     lacks = desk.blocked(structs.replace(follows, min_net_edge_bps=1e5))
     found = float(lacks.removeprefix("the net edge is ").partition(" bps")[0].replace(",", ""))
     mids = (100.5 + 100.6) / (99.9 + 100.0)
@@ -409,10 +413,11 @@ def test_each_exit_is_taken_as_the_filter_says(exit_assumption: Any, net: float)
 def test_an_unknown_median_never_opens() -> None:
     follows = structs.replace(PLAIN, min_net_edge_bps=-500.0, exit_assumption="median")
     desk = Desk(market(follows))
-    ratio = desk.scanner.gatekeeper.identity.ratio
-    assert np.isnan(ratio[0])
-    desk.quote(SWAP, 99.9, 100.0)
-    assert desk.blocked().startswith("the net edge is unknown") or desk.blocked().startswith("sanity")
+    assert phases(desk.edge()) == ["open"]
+    desk.scanner.gatekeeper.identity.ratio[0] = nan
+    (closed,) = desk.tick(0.3)
+    assert closed.reason == "the net edge is unknown over 8 h, wanted: at least -500.0 bps"
+    assert desk.edge() == []
 
 
 # --- one direction, and a table of all --------------------------------------------------------------
@@ -426,12 +431,14 @@ NUMBERS = st.floats(1, 1000) | st.just(nan)
 
 
 @given(
-    bid=st.floats(99, 101) | st.just(nan), mark=st.floats(90, 110) | st.just(nan), scale=st.just(1.0) | st.just(nan),
+    bid=st.floats(99, 101) | st.just(nan), mark=st.floats(90, 110) | st.just(nan),
+    scale=st.just(1.0) | st.just(nan),
     age_ms=st.floats(0, 90_000), mark_late_ms=st.floats(-60_000, 60_000), moved=NUMBERS,
-    rate_late_ms=st.floats(-60_000, 700_000), next_s=st.integers(-5, 5), problem=st.sampled_from([0, 0, 2, 5]),
+    rate_late_ms=st.floats(-60_000, 700_000), next_s=st.integers(-5, 5),
+    problem=st.sampled_from([0, 0, 2, 5]),
     ends_h=st.none() | st.integers(-30, 30),
 )  # fmt: skip
-def test_a_table_judges_swaps_as_the_collector_does(  # noqa: PLR0917
+def test_a_table_judges_swaps_as_the_collector_does(
     bid: float, mark: float, scale: float, age_ms: float, mark_late_ms: float, moved: float,
     rate_late_ms: float, next_s: int, problem: int, ends_h: int | None,
 ) -> None:  # fmt: skip
