@@ -337,7 +337,7 @@ def test_the_first_rows_are_those_of_the_whole_order(
         ({"hold": "721"}, "hold: '721' must be a number above 0, 720 at most"),
         ({"hold": "a day"}, "hold: 'a day' must be a number above 0, 720 at most"),
         ({"borrow": "-1"}, "borrow: '-1' must be a number from 0 to 100"),
-        ({"exit": "soon"}, "exit: 'soon' must be one of zero, now, median"),
+        ({"exit": "soon"}, "exit: 'soon' must be one of median, now, zero"),
     ],
 )
 def test_what_cannot_be_held_is_refused_by_name_with_what_can(given: dict[str, str], words: str) -> None:
