@@ -107,6 +107,7 @@ class Feed:
             "refused_topics": [f"{name}: {why}" for name, why in sorted(refused.items())[:REFUSED_SHOWN]],
             "refusals": self._refusals(lines),
             "resized": self._resized(),
+            "polls_failing": [{"path": path, **each} for path, each in sorted(self._polls.failing.items())],
             "next_try_s": self._exchange.breaker.next_try_s,
             "counts": self._counts(lines),
         }

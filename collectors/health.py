@@ -84,7 +84,7 @@ def refused_symbols(now: Look, _limits: object) -> Iterator[Finding]:
             what = {"trade": f"trades of {symbol}", "funding": f"funding of {symbol}"}.get(channel, symbol)
             yield Finding(
                 "symbol_refused", f"{what} on {exchange}", "warning", refusal["since_us"],
-                f"{exchange} has refused {what} for {lasted(age_s)}: "
+                f"{now.called(exchange)} has refused {what} for {lasted(age_s)}: "
                 f"{isolated(refusal['reason'].rstrip('.'))}. Asked {counted(refusal['times'], 'time')}; "
                 f"next in {lasted(max(0.0, refusal['next_try_s']))}.",
                 "It is retried by itself, at growing pauses of at most 5 minutes; it is not shown "
@@ -94,7 +94,7 @@ def refused_symbols(now: Look, _limits: object) -> Iterator[Finding]:
         if len(refusals) > NAMED:
             yield Finding(
                 "symbol_refused", f"others on {exchange}", "warning", now.at_us,
-                f"{exchange} refuses {counted(len(refusals) - NAMED, 'more subscription')}.",
+                f"{now.called(exchange)} refuses {counted(len(refusals) - NAMED, 'more subscription')}.",
                 "So many at once point to a limit or a fault of the exchange: its reasons are in the "
                 "collector's log.",
                 float(len(refusals) - NAMED),
@@ -118,6 +118,28 @@ def resized(now: Look, _limits: object) -> Iterator[Finding]:
                     "before count in contracts of the old size.",
                     round(age_s, 1),
                 )  # fmt: skip
+
+
+@finds(polls_failed="an exchange does not answer what is asked of all its swaps")
+def failing_polls(now: Look, _limits: object) -> Iterator[Finding]:
+    """Requests about all swaps of a market that fail; collectors of several shards ask the same."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for collector in now.collectors:
+        for exchange, feed in collector.exchanges.items():
+            for each in feed.get("polls_failing", ()):
+                before = found.setdefault((exchange, each["path"]), each)
+                found[exchange, each["path"]] = min(before, each, key=lambda poll: poll["since_us"])
+    for (exchange, path), each in found.items():
+        age_s = max(0.0, (now.at_us - each["since_us"]) / 1e6)
+        name = now.called(exchange)
+        yield Finding(
+            "polls_failed", f"{path} on {exchange}", "warning", each["since_us"],
+            f"{name} has not answered {path} for {lasted(age_s)}: "
+            f"{isolated(each['reason'].rstrip('.'))}. Asked {counted(each['times'], 'time')}.",
+            "It is asked again once a minute. What it says of funding (intervals, bounds, of some exchanges "
+            "the rates) is unknown ten minutes after it was said last.",
+            round(age_s, 1),
+        )  # fmt: skip
 
 
 def _refusals(now: Look) -> dict[str, dict[tuple[str, str], dict[str, Any]]]:

@@ -4,11 +4,14 @@ A payload is a JSON value (the frame, parsed), a string (the exact wire text) or
 binary frame). A JSON value is kept as its own text, so that no number is changed on the way.
 """
 
+import re
 from base64 import b64decode
 from typing import Any, Literal
 
 import msgspec
 from msgspec import Raw, Struct
+
+_ANSWER = re.compile("(?:uta_)?rest_(.+)")
 
 
 class Binary(Struct, forbid_unknown_fields=True):
@@ -27,8 +30,13 @@ class Line(Struct):
     @property
     def answers(self) -> str:
         """What was asked for over REST, as `funding` where the channel is `rest_funding`; else empty."""
-        name = self.channel if isinstance(self.channel, str) else ""
-        return name.removeprefix("rest_") if name.startswith("rest_") else ""
+        answer = _ANSWER.fullmatch(self.channel) if isinstance(self.channel, str) else None
+        return answer.group(1) if answer else ""
+
+    @property
+    def is_depth(self) -> bool:
+        """Whether it is of a channel of order books, as `depth` or `depth_partial`."""
+        return isinstance(self.channel, str) and "depth" in self.channel
 
     def frame(self) -> bytes | str:
         """The frame as the socket gave it; raises ValueError for bad base64."""

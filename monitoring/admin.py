@@ -58,7 +58,7 @@ class AlertRuleAdmin(GuardedAdmin):
     list_display = ("name", "enabled", "level", "asks", "sends_to", "now")
     list_filter = ("enabled", "severity", "what", "channels")
     search_fields = ("name", "subject")
-    list_select_related = ("filter",)
+    list_select_related = ("filter", "exchange1", "exchange2")
     filter_horizontal = ("channels",)
     readonly_fields = ("would_fire_now",)
     actions = ("enable", "disable")
@@ -67,6 +67,13 @@ class AlertRuleAdmin(GuardedAdmin):
         (
             _("For opportunities"),
             {"fields": ("filter", "min_edge_bps", "min_size"), "description": _("Empty for health rules.")},
+        ),
+        (
+            _("For funding spreads"),
+            {
+                "fields": ("exchange1", "exchange2", "funding_unit"),
+                "description": _("Subject, threshold and “clears below” are those under health."),
+            },
         ),
         (
             _("For the desk's health"),

@@ -21,7 +21,12 @@ class MonitoringConfig(AppConfig):
         """Pages of the admin that lie in modules of their own; metrics where they are asked for."""
         from monitoring import upkeep  # noqa: F401 - registers itself
         from monitoring.alerts import secrets
-        from monitoring.health import assess, assess_market, limits_admin  # noqa: F401 - register themselves
+        from monitoring.health import (  # noqa: F401 - register themselves
+            assess,
+            assess_funding,
+            assess_market,
+            limits_admin,
+        )
         from monitoring.health.limits import HealthLimits
         from monitoring.metrics import names  # noqa: F401 - declares them
         from monitoring.models import AlertChannel, AlertRule

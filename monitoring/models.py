@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from audit.querysets import AuditedManager
 from core.names.plain_fields import LinesField, NameField
 from core.names.plain_names import isolated
-from markets.models import OpportunityFilter
+from markets.models import Exchange, OpportunityFilter
 from monitoring.alerts.secrets import destination, seal, unseal
 from monitoring.health.limits import HealthLimits  # noqa: F401 - a model of this app, in a module of its own
 from monitoring.quality.latency import LONGEST_MS
@@ -53,9 +53,13 @@ class What(models.TextChoices):
     """Subject of a rule: opportunities, or one kind of finding (`core.health.findings.kinds`)."""
 
     OPPORTUNITY = OPPORTUNITY, _("an opportunity")
+    FUNDING_SPREAD = "funding_spread", _("funding spread")
+    FUNDING_INTERVAL = "funding_interval", _("funding interval changed")
     EXCHANGE_SILENT = "exchange_silent", _("exchange silent or down")
     SYMBOL_SILENT = "symbol_silent", _("symbol silent")
     SYMBOL_REFUSED = "symbol_refused", _("symbol refused by its exchange")
+    FUNDING_UNKNOWN = "funding_unknown", _("funding unknown")
+    POLLS_FAILED = "polls_failed", _("requests about swaps fail")
     RECONNECTS = "reconnects", _("reconnects, per minute")
     CLOCK_OFFSET = "clock_offset", _("clock offset")
     CLOCK_JUMP = "clock_jump", _("wall clock was set")
@@ -77,6 +81,13 @@ class What(models.TextChoices):
     DATABASE = "database", _("PostgreSQL does not respond")
     DISK = "disk", _("disk fills up")
     ALERT_DELIVERY = "alert_delivery", _("alert channel accepts no messages")
+
+
+class FundingUnit(models.TextChoices):
+    """Unit of a threshold on funding."""
+
+    EIGHT_HOURS = "8h", _("per 8 h")
+    YEAR = "year", _("per year")
 
 
 class AlertChannel(models.Model):
@@ -168,9 +179,21 @@ class AlertRule(models.Model):
                     "filter requires."),
     )  # fmt: skip
 
+    exchange1 = models.ForeignKey(
+        Exchange, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("between"),
+        help_text=_("Funding spread of the swaps of these two. Empty: of the best two of each coin."),
+    )  # fmt: skip
+    exchange2 = models.ForeignKey(
+        Exchange, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("and")
+    )
+    funding_unit = models.CharField(
+        _("threshold is in bps"), max_length=4, choices=FundingUnit, default=FundingUnit.EIGHT_HOURS
+    )
+
     subject = NameField(
         _("subject"), max_length=128, blank=True,
-        help_text=_("A pattern, for example okx, BTC/* on *, collector * or BTC/USDT *. Empty: any."),
+        help_text=_("A pattern, for example okx, BTC/* on *, collector * or BTC/USDT *. Of a funding spread: "
+                    "of the coin, for example BTC/*. Empty: any."),
     )  # fmt: skip
     threshold = models.FloatField(
         _("threshold"), null=True, blank=True,
@@ -215,8 +238,9 @@ class AlertRule(models.Model):
     )  # fmt: skip
     tell_resolved = models.BooleanField(
         _("send “resolved”"), null=True, blank=True, choices=((True, _("yes")), (False, _("no"))),
-        help_text=_("Whether a message is also sent when it is resolved. Empty: yes for health, no for "
-                    "opportunities. PagerDuty always receives it, or its incident would stay open."),
+        help_text=_("Whether a message is also sent when it is resolved. Empty: yes for health and funding "
+                    "spreads, no for opportunities and changed intervals. PagerDuty always receives it, "
+                    "or its incident would stay open."),
     )  # fmt: skip
     remind_minutes = models.PositiveIntegerField(
         _("remind every, minutes"), default=0, validators=_up_to(7 * 24 * 60),
@@ -258,6 +282,11 @@ class AlertRule(models.Model):
         return self.what == What.OPPORTUNITY
 
     @property
+    def of_funding(self) -> bool:
+        """Whether it watches what swaps pay, which is neither an opportunity nor the desk's health."""
+        return self.what in (What.FUNDING_SPREAD, What.FUNDING_INTERVAL)
+
+    @property
     def cools_down_s(self) -> int:
         """The cool-down in s: what was entered, or what is usual for what it watches."""
         if self.cool_down_s is not None:
@@ -267,13 +296,14 @@ class AlertRule(models.Model):
     @property
     def tells_resolved(self) -> bool:
         """Whether people get a message when it is over: as entered, or as is usual for what it watches."""
-        return not self.of_opportunities if self.tell_resolved is None else self.tell_resolved
+        usual = self.what not in (What.OPPORTUNITY, What.FUNDING_INTERVAL)
+        return usual if self.tell_resolved is None else self.tell_resolved
 
     def clean(self) -> None:
         """Check what belongs together."""
         errors = {
             **self._other_side_errors(), **self._unreachable_errors(), **self._clearing_errors(),
-            **self._quiet_errors(),
+            **self._funding_errors(), **self._quiet_errors(),
         }  # fmt: skip
         if errors:
             raise ValidationError(errors)
@@ -303,6 +333,28 @@ class AlertRule(models.Model):
             return {"clear_below": _("It would clear above its threshold: enter less than %(threshold)s.")
                     % {"threshold": self.threshold}}  # fmt: skip
         return {}
+
+    def _funding_errors(self) -> dict[str, Any]:
+        chosen = {name: getattr(self, name) for name in ("exchange1", "exchange2")}
+        if self.what != What.FUNDING_SPREAD:
+            text = _("Only for a funding spread: leave it empty.")
+            errors = {name: text for name, exchange in chosen.items() if exchange is not None}
+            if self.what == What.FUNDING_INTERVAL and self.threshold is not None:
+                errors["threshold"] = _("A change has no size: leave this empty.")
+            return errors
+        errors = {
+            name: _("Enter a number above 0: a spread is never negative.")
+            for name in ("threshold", "clear_below")
+            if (value := getattr(self, name)) is not None and value <= 0
+        }
+        if self.threshold is None:
+            errors["threshold"] = _("Enter the spread it fires at, in bps.")
+        if None in chosen.values() and chosen["exchange1"] != chosen["exchange2"]:
+            missing = next(name for name, exchange in chosen.items() if exchange is None)
+            errors[missing] = _("Choose both exchanges, or neither for the best two of each coin.")
+        elif chosen["exchange1"] is not None and chosen["exchange1"] == chosen["exchange2"]:
+            errors["exchange2"] = _("A spread needs two exchanges: choose another one.")
+        return errors
 
     def _quiet_errors(self) -> dict[str, Any]:
         errors: dict[str, Any] = {}

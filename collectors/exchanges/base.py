@@ -25,7 +25,8 @@ from collectors.exchanges.sheet import DataSheet, Topic
 from collectors.exchanges.times import DECADE_US, FAR_US, is_near, moment_us
 from collectors.exchanges.wire import ContractSize, Resized
 from core.clock.clocks import STOOD_STILL, Standstill
-from markets.events import MarkPrice, Quote, Side, StreamState, Terms, Trade
+from engine.books.sequences import Rule
+from markets.events import BookUpdate, MarkPrice, Quote, Side, StreamState, Terms, Trade
 
 ControlKind = Literal["ack", "error", "unsubscribed", "ping", "pong", "heartbeat"]
 
@@ -62,7 +63,7 @@ class Control(Struct):
     reconnect: bool = False
 
 
-Decoded = Quote | Trade | Terms | StreamState | Control
+Decoded = Quote | Trade | Terms | BookUpdate | StreamState | Control
 """What a frame says; a StreamState, always a "gap", ends the belief in a symbol's last quote."""
 
 
@@ -73,6 +74,7 @@ class Codec(ABC):
     So is `contract_sizes` from native id to the coins in one contract, for markets that size in contracts.
     Those that the exchange says to be others now are taken out of it, into `resized`, until it says the same
     again or the owner, who then takes them out of `resized`, puts in what it says.
+    Where `also_books` is set, a book of a few levels of which a quote is made is said as a book too.
     `exact=True` decodes prices and sizes as Decimal of the exchange's own text instead of float.
     `counts` counts what was not emitted, by kind: `malformed`, `unknown_kind`, `unknown_symbol`,
     `rejected_zero` (also negative or not finite), `rejected_crossed`, `empty_side`, `one_sided`,
@@ -86,6 +88,8 @@ class Codec(ABC):
     """
 
     sheet: ClassVar[DataSheet]
+    book_rule: ClassVar[Rule]
+    """How the updates of a book follow one another on the channel whose deltas a book is kept from."""
 
     def __init__(
         self,
@@ -97,6 +101,7 @@ class Codec(ABC):
         self.symbols = symbols
         self.contract_sizes = contract_sizes
         self.exact = exact
+        self.also_books = False
         self._key = self.sheet.key  # looked up per event
         self.resized: dict[str, Resized] = {}
         self.counts: Counter[str] = Counter()
@@ -161,6 +166,27 @@ class Codec(ABC):
         self, body: bytes, received_ts_us: int = 0, received_mono_ns: int = 0
     ) -> Sequence[Terms | StreamState]:
         """Decode an answer of one of the paths that are `polled`. Never raises on bad input: it counts."""
+        return self.skip("unknown_kind")
+
+    def snapshot(
+        self, body: bytes | str, native_id: str = "", received_ts_us: int = 0, received_mono_ns: int = 0
+    ) -> Sequence[BookUpdate]:
+        """Decode the answer to a request (REST) for the whole book of an instrument, which need not name it.
+
+        Where it is not known either what was asked for, the symbol is empty. Never raises on bad input.
+        """
+        order, self.order = self.order, None  # it is of no connection
+        try:
+            return self.whole_book(self.load(body), native_id, received_ts_us, received_mono_ns)
+        except BAD_FRAME:
+            return self.skip("malformed")
+        finally:
+            self.order = order
+
+    def whole_book(
+        self, answer: dict[str, Any], native_id: str, received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[BookUpdate]:
+        """Decode an answer for `snapshot`; raises one of BAD_FRAME where there is no book in it."""
         return self.skip("unknown_kind")
 
     def decode(

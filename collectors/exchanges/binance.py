@@ -14,18 +14,21 @@ import msgspec
 from msgspec import Struct
 
 from collectors.exchanges.base import OFF_FAST_PATH, Codec, Control, Decoded
+from collectors.exchanges.depth import book_update
 from collectors.exchanges.reading import compact, readable, request_id, table, tables, text, why
 from collectors.exchanges.sheet import DataSheet, Topic
 from collectors.exchanges.swaps import HOURS, SwapCodec
 from collectors.exchanges.times import Millis
 from collectors.exchanges.wire import FastId, FastNumber, FastPathKey, Positive
-from markets.events import Quote, Side, Terms, Trade
+from engine.books.sequences import OVERLAPPING, Chained, Rule
+from markets.events import BookUpdate, Quote, Side, Terms, Trade
 
 QUOTE: FastPathKey = '@bookTicker"'
 TRADE: FastPathKey = '"data":{"e":"trade",'
 AGGREGATED: FastPathKey = '"data":{"e":"aggTrade",'
 QUOTES = ("", "bookTicker")  # spot sends no `e` here, other Binance markets do
 MARKS = "markPriceUpdate"
+CHANGES = "depthUpdate"
 USUAL_INTERVAL_H = 8
 
 
@@ -111,6 +114,7 @@ class Binance(Codec):
         life_s=24 * 3600,
     )
     kinds: ClassVar[frozenset[str]] = frozenset((*QUOTES, "trade"))
+    book_rule: ClassVar[Rule] = OVERLAPPING
 
     def __init__(self, symbols: Mapping[str, str], **options: Any) -> None:
         super().__init__(symbols, **options)
@@ -173,6 +177,9 @@ class Binance(Codec):
                 return self.skip("unknown_kind")
             return [event for row in ours for event in self._one(row, received_ts_us, received_mono_ns)]
         data = data if isinstance(data, dict) else table(message)
+        name, _, stream = text(message.get("stream")).partition("@")
+        if data.get("e") == CHANGES or stream.startswith("depth"):
+            return self._depth(name.upper(), stream, data, received_ts_us, received_mono_ns)
         if not isinstance(data.get("s"), str):
             return self.answer(frame)
         return self._one(data, received_ts_us, received_mono_ns)
@@ -194,6 +201,28 @@ class Binance(Codec):
         return self.trade(
             native_id, data.get("p"), data.get("q"), taker_by_maker(data.get("m")),
             data.get("a" if kind == "aggTrade" else "t"), data.get("T"), received_ts_us, received_mono_ns,
+        )  # fmt: skip
+
+    def _depth(
+        self, name: str, stream: str, data: dict[str, Any], received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Decoded]:
+        """`@depth5`, 10 and 20 are whole books, though those of swaps say `depthUpdate` as changes do."""
+        whole = stream.removeprefix("depth")[:1].isdigit()
+        return book_update(
+            self, "snapshot" if whole else "delta", data.get("s") or name,
+            data.get("b", data.get("bids")), data.get("a", data.get("asks")),
+            readable(received_ts_us, data.get("T"), data.get("E")), received_ts_us, received_mono_ns,
+            first=data.get("U"), last=data.get("u", data.get("lastUpdateId")), prev=data.get("pu"),
+        )  # fmt: skip
+
+    def whole_book(
+        self, answer: dict[str, Any], native_id: str, received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[BookUpdate]:
+        """Of spot without a time."""
+        return book_update(
+            self, "snapshot", native_id, answer.get("bids"), answer.get("asks"),
+            readable(received_ts_us, answer.get("T"), answer.get("E")), received_ts_us, received_mono_ns,
+            last=answer.get("lastUpdateId"),
         )  # fmt: skip
 
     def answer(self, frame: bytes | str) -> Sequence[Control]:
@@ -228,6 +257,7 @@ class BinanceSwap(SwapCodec, Binance):
         polled=("/fapi/v1/fundingInfo",),
     )
     kinds = frozenset((*QUOTES, "trade", "aggTrade", MARKS))
+    book_rule = Chained(straddles=True, waits=True)
 
     def __init__(self, symbols: Mapping[str, str], **options: Any) -> None:
         super().__init__(symbols, **options)

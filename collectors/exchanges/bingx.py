@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from collectors.exchanges.base import OFF_FAST_PATH, Codec, Control, Decoded
 from collectors.exchanges.binance import taker_by_maker
+from collectors.exchanges.depth import book_update
 from collectors.exchanges.reading import (
     books,
     compact,
@@ -25,6 +26,7 @@ from collectors.exchanges.reading import (
     plain_text,
     readable,
     request_id,
+    table,
     tables,
     text,
     why,
@@ -33,11 +35,13 @@ from collectors.exchanges.sheet import DataSheet, Topic
 from collectors.exchanges.swaps import HOURS, SwapCodec
 from collectors.exchanges.times import FAR_US, Millis, moment_us
 from collectors.exchanges.wire import NOT_EMPTY, FastId, FastPathKey, FastText, Positive
-from markets.events import Quote, Terms, Trade
+from engine.books.sequences import Rising
+from markets.events import BookUpdate, Quote, Terms, Trade
 
 QUOTES, TRADES, MARKS, TICKERS = "bookTicker", "trade", "markPrice", "ticker"
 QUOTE: FastPathKey = f'@{QUOTES}"'.encode()
 TRADE: FastPathKey = f'@{TRADES}"'.encode()
+CHANGES, WHOLE_BOOKS = "incrDepth", "depth"
 FROZEN_AFTER_MS = 5000
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_WINDOW = 31
@@ -118,6 +122,7 @@ class BingX(Codec):
         binary=True,
     )
     kinds: ClassVar[frozenset[str]] = frozenset((QUOTES, TRADES))
+    book_rule = Rising(falls="gap")
 
     def __init__(self, symbols: Mapping[str, str], **options: Any) -> None:
         super().__init__(symbols, **options)
@@ -178,6 +183,8 @@ class BingX(Codec):
         push = self.load(inflated(frame))
         name, _, kind = text(push.get("dataType")).partition("@")
         data = push.get("data")
+        if kind.startswith((CHANGES, WHOLE_BOOKS)) and isinstance(data, dict) and data:
+            return self._depth(push, name, data, received_ts_us, received_mono_ns)
         if kind not in self.kinds or (not data and ("id" in push or is_no(push.get("code")))):
             return self.answer(frame)
         events: list[Decoded] = []
@@ -207,6 +214,37 @@ class BingX(Codec):
         return self.quote(
             native_id, row.get("b"), row.get("B"), row.get("a"), row.get("A"), time,
             received_ts_us, received_mono_ns, row.get("u"),
+        )  # fmt: skip
+
+    def _depth(
+        self,
+        push: dict[str, Any],
+        name: str,
+        data: dict[str, Any],
+        received_ts_us: int,
+        received_mono_ns: int,
+    ) -> Sequence[Decoded]:
+        """Asks come worst first; only changes name what they are."""
+        time = readable(
+            received_ts_us, data.get("time"), data.get("timestamp"), data.get("T"), push.get("ts"),
+            push.get("timestamp"),
+        )  # fmt: skip
+        return book_update(
+            self, "delta" if data.get("action") == "update" else "snapshot", name,
+            data.get("bids"), data.get("asks"), time, received_ts_us, received_mono_ns,
+            last=data.get("lastUpdateId"),
+        )  # fmt: skip
+
+    def whole_book(
+        self, answer: dict[str, Any], native_id: str, received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[BookUpdate]:
+        """Of a swap both in its unit and, as `bidsCoin` and `asksCoin`, in coins."""
+        data = table(answer.get("data"))
+        bids, asks = (data.get(f"{side}Coin") or data.get(side) for side in ("bids", "asks"))
+        time = readable(received_ts_us, data.get("T"), data.get("ts"), answer.get("timestamp"))
+        return book_update(
+            self, "snapshot", native_id, bids, asks, time, received_ts_us, received_mono_ns,
+            last=data.get("lastUpdateId"),
         )  # fmt: skip
 
     def _trade_of(

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from collectors.exchanges.base import OFF_FAST_PATH, Codec, Control, ControlKind, Decoded
+from collectors.exchanges.depth import book_update
 from collectors.exchanges.reading import (
     books,
     compact,
@@ -32,11 +33,13 @@ from collectors.exchanges.sheet import DataSheet, Topic
 from collectors.exchanges.swaps import HOURS, SwapCodec, is_said
 from collectors.exchanges.times import Millis
 from collectors.exchanges.wire import NOT_EMPTY, FastId, FastLevel, FastPathKey, FastText, Positive
-from markets.events import MarkPrice, Quote, Side, Terms, Trade
+from engine.books.sequences import Chained
+from markets.events import BookKind, BookUpdate, MarkPrice, Quote, Side, Terms, Trade
 
 QUOTES, TICKERS, TRADES = "books1", "ticker", "trade"
 NEWER_TRADES = "publicTrade"
 OURS = frozenset((QUOTES, TICKERS, TRADES))
+BOOKS = frozenset(("books", "books5", "books15", "books50"))
 MARKS = ("markPrice", "indexPrice")
 FUNDING = ("fundingRate", "nextFundingTime", "fundingRateInterval")
 USDC = "PERP"  # how the ids of swaps that are margined in USDC end
@@ -135,6 +138,7 @@ class Bitget(Codec):
     )
     kind: ClassVar[str] = "SPOT"
     """How `instType` ends."""
+    book_rule = Chained(straddles=True, waits=False)
 
     def __init__(self, symbols: Mapping[str, str], **options: Any) -> None:
         super().__init__(symbols, **options)
@@ -219,6 +223,8 @@ class Bitget(Codec):
         push = self.load(frame)
         arg = table(push.get("arg"))
         channel = text(arg.get("channel"))
+        if is_depth(push, arg):
+            return self._depth(push, arg, received_ts_us, received_mono_ns)
         if channel not in OURS or "event" in push:
             return self.answer(frame)
         if arg.get("instType") != self.kind:
@@ -253,6 +259,45 @@ class Bitget(Codec):
         return self.trade(
             native_id, row.get("price"), row.get("size"), taker(row.get("side")), row.get("tradeId"),
             row.get("ts"), received_ts_us, received_mono_ns, is_history,
+        )  # fmt: skip
+
+    def _depth(
+        self, push: dict[str, Any], arg: dict[str, Any], received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Decoded]:
+        """Both sockets, whose names differ; outside of `data` is when it was pushed."""
+        if not text(arg.get("instType")).upper().endswith(self.kind):
+            return self.skip("unknown_kind")
+        kind: BookKind = "delta" if push.get("action") == "update" else "snapshot"
+        native_id = self.known(arg.get("instId"), arg.get("symbol"))
+        return [
+            event
+            for row in books(push.get("data"))
+            for event in self._book(
+                kind, native_id, row, readable(received_ts_us, row.get("ts"), push.get("ts")),
+                received_ts_us, received_mono_ns,
+            )
+        ]  # fmt: skip
+
+    def whole_book(
+        self, answer: dict[str, Any], native_id: str, received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[BookUpdate]:
+        """Without an id in v2."""
+        row = table(answer.get("data"))
+        return self._book("snapshot", native_id, row, row.get("ts"), received_ts_us, received_mono_ns)
+
+    def _book(  # noqa: PLR0917
+        self,
+        kind: BookKind,
+        native_id: Any,
+        row: dict[str, Any],
+        time: Any,
+        received_ts_us: int,
+        received_mono_ns: int,
+    ) -> tuple[BookUpdate, ...]:
+        bids, asks = row.get("b", row.get("bids")), row.get("a", row.get("asks"))
+        return book_update(
+            self, kind, native_id, bids, asks, time, received_ts_us, received_mono_ns,
+            last=row.get("seq"), prev=row.get("pseq"), checksum=row.get("checksum"),
         )  # fmt: skip
 
     def answer(self, frame: bytes | str) -> Sequence[Control]:
@@ -337,6 +382,8 @@ class BitgetSwap(SwapCodec, Bitget):
         arg = table(push.get("arg"))
         channel = text(arg.get("channel")) or text(arg.get("topic"))
         channel = TRADES if channel == NEWER_TRADES else channel
+        if is_depth(push, arg):
+            return self._depth(push, arg, received_ts_us, received_mono_ns)
         if channel not in OURS or "event" in push:
             return self.answer(frame)
         if not text(arg.get("instType")).upper().endswith(self.kind):
@@ -376,3 +423,8 @@ class BitgetSwap(SwapCodec, Bitget):
         elif not is_said(row, (*MARKS, *FUNDING)):
             self.skip("unchanged")
         return events
+
+
+def is_depth(push: dict[str, Any], arg: dict[str, Any]) -> bool:
+    """Whether a push is of an order book of more than one level."""
+    return "event" not in push and (text(arg.get("channel")) or text(arg.get("topic"))) in BOOKS

@@ -15,8 +15,11 @@ import msgspec
 from msgspec import Struct
 
 from collectors.exchanges.base import OFF_FAST_PATH, Codec, Control, Decoded
+from collectors.exchanges.depth import book_update
+from collectors.exchanges.order import RESTART
 from collectors.exchanges.reading import (
     SIDES,
+    books,
     compact,
     is_no,
     level,
@@ -32,9 +35,11 @@ from collectors.exchanges.sheet import DataSheet, Topic
 from collectors.exchanges.swaps import HOURS, SwapCodec, is_said
 from collectors.exchanges.times import FAR_MS, Millis
 from collectors.exchanges.wire import NOT_EMPTY, FastId, FastLevel, FastPathKey, FastText, Positive
-from markets.events import Quote, Trade
+from engine.books.sequences import Rising
+from markets.events import BookKind, BookUpdate, Quote, Trade
 
 QUOTES, TRADES, TICKERS = "orderbook.1.", "publicTrade.", "tickers."
+BOOKS, OTHER_BOOKS = "orderbook.", "orderbook.rpi."
 MARKS = frozenset(("markPrice", "indexPrice"))
 FUNDING = frozenset(("fundingRate", "nextFundingTime", "fundingIntervalHour", "fundingCap"))
 BEST = ("bid1Price", "bid1Size", "ask1Price", "ask1Size")
@@ -102,6 +107,7 @@ class Bybit(Codec):
         ping_s=20,
     )
     channels: ClassVar[tuple[str, ...]] = (QUOTES, TRADES)
+    book_rule = Rising(falls="stale")
 
     def __init__(self, symbols: Mapping[str, str], **options: Any) -> None:
         super().__init__(symbols, **options)
@@ -166,6 +172,8 @@ class Bybit(Codec):
                 for row in rows
                 for event in self._trade_of(row, topic, received_ts_us, received_mono_ns)
             ]
+        if topic.startswith(BOOKS) and not topic.startswith((QUOTES, OTHER_BOOKS)):
+            return self._depth(push, topic, received_ts_us, received_mono_ns)
         if not topic.startswith(QUOTES):
             return self.answer(frame)
         data: Any = push.get("data") if isinstance(push.get("data"), dict) else {}
@@ -175,6 +183,40 @@ class Bybit(Codec):
             return self._one_sided(native_id, bids, asks, received_ts_us, received_mono_ns)
         time = readable(received_ts_us, push.get("cts"), data.get("cts"), push.get("ts"))
         return self.best(native_id, bids, asks, time, received_ts_us, received_mono_ns, data.get("u"))
+
+    def _depth(
+        self, push: dict[str, Any], topic: str, received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Decoded]:
+        (data,) = books([push.get("data")])
+        whole = push.get("type") == "snapshot" or data.get("u") == RESTART
+        return self._book(
+            "snapshot" if whole else "delta", self.known(data.get("s"), topic.rpartition(".")[2]), data,
+            readable(received_ts_us, push.get("cts"), data.get("cts"), push.get("ts")),
+            received_ts_us, received_mono_ns,
+        )  # fmt: skip
+
+    def whole_book(
+        self, answer: dict[str, Any], native_id: str, received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[BookUpdate]:
+        """`u` is that of the 1,000-level stream."""
+        data = table(answer.get("result"))
+        time = readable(received_ts_us, data.get("cts"), data.get("ts"))
+        native_id = native_id or text(data.get("s"))
+        return self._book("snapshot", native_id, data, time, received_ts_us, received_mono_ns)
+
+    def _book(  # noqa: PLR0917
+        self,
+        kind: BookKind,
+        native_id: Any,
+        data: dict[str, Any],
+        time: Any,
+        received_ts_us: int,
+        received_mono_ns: int,
+    ) -> tuple[BookUpdate, ...]:
+        return book_update(
+            self, kind, native_id, data.get("b"), data.get("a"), time, received_ts_us, received_mono_ns,
+            last=data.get("u"),
+        )  # fmt: skip
 
     def _one_sided(
         self, native_id: Any, bids: Any, asks: Any, received_ts_us: int, received_mono_ns: int

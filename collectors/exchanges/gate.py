@@ -15,7 +15,8 @@ import msgspec
 from msgspec import Struct
 
 from collectors.exchanges.base import OFF_FAST_PATH, Codec, Control, Decoded
-from collectors.exchanges.reading import compact, readable, request_id, table, tables, taker, text, why
+from collectors.exchanges.depth import book_update
+from collectors.exchanges.reading import books, compact, readable, request_id, table, tables, taker, text, why
 from collectors.exchanges.sheet import DataSheet, Topic
 from collectors.exchanges.swaps import SECONDS, SwapCodec
 from collectors.exchanges.times import FIRST_S, LAST_S, Millis
@@ -28,11 +29,14 @@ from collectors.exchanges.wire import (
     Positive,
     SignedContracts,
 )
-from markets.events import Quote, Side, Terms, Trade
+from engine.books.sequences import COUNTED
+from markets.events import BookUpdate, Quote, Side, Terms, Trade
 
 QUOTES, TRADES = "spot.book_ticker", "spot.trades"
 NEWER_TRADES = "spot.trades_v2"
 SWAP_QUOTES, SWAP_TRADES, SWAP_TICKERS = "futures.book_ticker", "futures.trades", "futures.tickers"
+BOOKS = ("order_book", "order_book_update", "obu")
+PUSHED = ("update", "all")
 FAILED = ("fail", "failed", "failure", "error")
 QUOTE: FastPathKey = f'"{QUOTES}"'
 TRADE: FastPathKey = f'"{TRADES}"'
@@ -130,6 +134,7 @@ class Gate(Codec):
         one_channel_per_request=True,
     )
     channels: ClassVar[tuple[str, ...]] = (QUOTES, TRADES, NEWER_TRADES)  # quotes first, then trades
+    book_rule = COUNTED
     heartbeat: ClassVar[str] = "spot.ping"
 
     def __init__(self, symbols: Mapping[str, str], **options: Any) -> None:
@@ -188,11 +193,37 @@ class Gate(Codec):
         """Older trade frames carry a list, newer ones a single object."""
         push = self.load(frame)
         channel, result = text(push.get("channel")), push.get("result")
+        if channel.partition(".")[2] in BOOKS and push.get("event") in PUSHED:
+            return self._depth(channel, books([result])[0], received_ts_us, received_mono_ns)
         if push.get("event") != "update" or channel not in self.channels:
             return self.answer(frame)
         rows = tables(result) if isinstance(result, list) else [table(result)]
         take = self._quote_of if channel == self.channels[0] else self._trade_of
         return [event for row in rows for event in take(row, received_ts_us, received_mono_ns)]
+
+    def _depth(
+        self, channel: str, row: dict[str, Any], received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Decoded]:
+        """`obu` names its stream, as `ob.BTC_USDT.400`; a change may have no levels: only its id moves."""
+        bare: list[Any] | None = [] if "u" in row else None
+        whole = row.get("full") is True or channel.endswith(".order_book")
+        name = text(row.get("s") or row.get("contract"))
+        return book_update(
+            self, "snapshot" if whole else "delta", name.split(".")[1] if name[:3] == "ob." else name,
+            row.get("b", row.get("bids", bare)), row.get("a", row.get("asks", bare)), row.get("t"),
+            received_ts_us, received_mono_ns, first=row.get("U"),
+            last=row.get("u", row.get("lastUpdateId", row.get("id"))),
+        )  # fmt: skip
+
+    def whole_book(
+        self, answer: dict[str, Any], native_id: str, received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[BookUpdate]:
+        """`id` only where it was asked for; `update` is when the book last changed."""
+        return book_update(
+            self, "snapshot", native_id, answer.get("bids"), answer.get("asks"),
+            readable(received_ts_us, answer.get("update"), answer.get("current")),
+            received_ts_us, received_mono_ns, last=answer.get("id"),
+        )  # fmt: skip
 
     def _quote_of(self, row: dict[str, Any], received_ts_us: int, received_mono_ns: int) -> Sequence[Decoded]:
         return self.quote(
@@ -262,11 +293,8 @@ class GateSwap(SwapCodec, Gate):
         return (*super().topics(native_id), Topic("funding", native_id, f"{SWAP_TICKERS}:{native_id}"))
 
     def polled_row(self, row: dict[str, Any], received_ts_us: int, received_mono_ns: int) -> Sequence[Terms]:
-        """Funding too: contracts that nobody trades have no tickers for long."""
-        return self.funding(
-            row.get("name"), row.get("funding_rate"), row.get("funding_next_apply"),
-            row.get("funding_interval"), SECONDS, None, received_ts_us, received_mono_ns,
-        )  # fmt: skip
+        """What tickers say, too: of contracts that nobody trades there are none for long."""
+        return self._terms("name", row, None, received_ts_us, received_mono_ns)
 
     def decode(
         self, frame: bytes | str, received_ts_us: int = 0, received_mono_ns: int = 0
@@ -314,13 +342,20 @@ class GateSwap(SwapCodec, Gate):
         time = readable(received_ts_us, push.get("time_ms"), push.get("time"))
         events: list[Decoded] = []
         for row in tables(push.get("result")):
-            native_id, marks = row.get("contract"), (row.get("mark_price"), row.get("index_price"))
-            events += self.mark(native_id, *marks, time, received_ts_us, received_mono_ns)
-            events += self.funding(
-                native_id, row.get("funding_rate"), row.get("funding_next_apply"),
-                row.get("funding_interval"), SECONDS, time, received_ts_us, received_mono_ns,
-            )  # fmt: skip
+            events += self._terms("contract", row, time, received_ts_us, received_mono_ns)
         return events
+
+    def _terms(
+        self, name: str, row: dict[str, Any], time: Any, received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Terms]:
+        native_id, stamps = row.get(name), (time, received_ts_us, received_mono_ns)
+        return (
+            *self.mark(native_id, row.get("mark_price"), row.get("index_price"), *stamps),
+            *self.funding(
+                native_id, row.get("funding_rate"), row.get("funding_next_apply"),
+                row.get("funding_interval"), SECONDS, *stamps,
+            ),
+        )  # fmt: skip
 
     def _trade_of(self, row: dict[str, Any], received_ts_us: int, received_mono_ns: int) -> Sequence[Decoded]:
         side, size = _taken(row.get("size"))

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from collectors.exchanges.base import OFF_FAST_PATH, Codec, Control, Decoded
+from collectors.exchanges.depth import book_update
 from collectors.exchanges.reading import (
     books,
     compact,
@@ -33,12 +34,17 @@ from collectors.exchanges.sheet import DataSheet, Topic
 from collectors.exchanges.swaps import MILLISECONDS, SwapCodec, is_said
 from collectors.exchanges.times import Millis, Nanos
 from collectors.exchanges.wire import Contracts, FastId, FastLevel, FastPathKey, FastText, Positive
-from markets.events import Quote, Side, Terms, Trade
+from engine.books.sequences import COUNTED, OVERLAPPING
+from markets.events import BookUpdate, Quote, Side, Terms, Trade
 
 QUOTES, TICKERS, TRADES = "/spotMarket/level1", "/market/ticker", "/market/match"
 SWAP_QUOTES, SWAP_TRADES = "/contractMarket/tickerV2", "/contractMarket/execution"
 OLDER_QUOTES, INSTRUMENT = "/contractMarket/ticker", "/contract/instrument"
 MARKS, FUNDING = "mark.index.price", "funding.rate"
+CHANGES, SWAP_CHANGES = "/market/level2", "/contractMarket/level2"
+WHOLE_BOOKS = ("/spotMarket/level2Depth", "/contractMarket/level2Depth")
+UTA_BOOKS = ("obu.SPOT", "obu.FUTURES")
+BUYS = "buy"
 QUOTE: FastPathKey = f"{QUOTES}:"
 TICKER: FastPathKey = f"{TICKERS}:"
 TRADE: FastPathKey = f"{TRADES}:"
@@ -147,6 +153,7 @@ class KuCoin(Codec):
         one_channel_per_request=True,
     )
     channels: ClassVar[tuple[str, ...]] = (QUOTES, TICKERS, TRADES)
+    book_rule = OVERLAPPING
 
     def __init__(self, symbols: Mapping[str, str], **options: Any) -> None:
         super().__init__(symbols, **options)
@@ -218,6 +225,8 @@ class KuCoin(Codec):
         """`/market/ticker:all` puts the symbol into `subject`."""
         push = self.load(frame)
         channel, _, native_id = text(push.get("topic")).partition(":")
+        if is_depth(push, channel):
+            return self._depth(push, channel, native_id, received_ts_us, received_mono_ns)
         if channel not in self.channels:
             return self.answer(frame)
         data = push.get("data")
@@ -234,6 +243,48 @@ class KuCoin(Codec):
         return self.trade(
             self.known(data.get("symbol"), native_id), data.get("price"), data.get("size"),
             taker(data.get("side")), data.get("tradeId"), data.get("time"), received_ts_us, received_mono_ns,
+        )  # fmt: skip
+
+    def _depth(
+        self, push: dict[str, Any], channel: str, native_id: str, received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Decoded]:
+        """Classic and newer sockets; a classic change of a swap is one level, as `price,side,size`."""
+        stamps = received_ts_us, received_mono_ns
+        if push.get("T") in UTA_BOOKS:
+            (row,) = books([push.get("d")])
+            return book_update(
+                self, "delta" if push.get("t") == "delta" else "snapshot", row.get("s"), row.get("b"),
+                row.get("a"), readable(received_ts_us, row.get("M"), push.get("P")), *stamps,
+                first=row.get("O"), last=row.get("C"),
+            )  # fmt: skip
+        (row,) = books([push.get("data")])
+        time = readable(received_ts_us, row.get("time"), row.get("timestamp"), row.get("ts"))
+        if channel == CHANGES:
+            (sides,) = books([row.get("changes")])
+            bids, asks = (_changed(sides.get(side)) for side in ("bids", "asks"))
+            first, last = row.get("sequenceStart"), row.get("sequenceEnd")
+        elif channel == SWAP_CHANGES:
+            price, side, size, *_ = (*text(row.get("change")).split(","), "", "")
+            bids, asks = ([[price, size]], []) if side == BUYS else ([], [[price, size]])
+            first = last = row.get("sequence")
+        else:
+            return self._whole(native_id, row, time, *stamps)
+        return book_update(self, "delta", native_id, bids, asks, time, *stamps, first=first, last=last)
+
+    def whole_book(
+        self, answer: dict[str, Any], native_id: str, received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[BookUpdate]:
+        """Times are in ms on spot, in ns of swaps."""
+        row = table(answer.get("data"))
+        time = readable(received_ts_us, row.get("time"), row.get("ts"))
+        return self._whole(native_id or text(row.get("symbol")), row, time, received_ts_us, received_mono_ns)
+
+    def _whole(
+        self, native_id: str, row: dict[str, Any], time: Any, received_ts_us: int, received_mono_ns: int
+    ) -> tuple[BookUpdate, ...]:
+        return book_update(
+            self, "snapshot", native_id, row.get("bids"), row.get("asks"), time,
+            received_ts_us, received_mono_ns, last=row.get("sequence"),
         )  # fmt: skip
 
     def answer(self, frame: bytes | str) -> Sequence[Control]:
@@ -267,6 +318,7 @@ class KuCoinSwap(SwapCodec, KuCoin):
     )
     size_fields = ("multiplier",)
     channels = (SWAP_QUOTES, OLDER_QUOTES, SWAP_TRADES, INSTRUMENT)
+    book_rule = COUNTED
 
     def __init__(self, symbols: Mapping[str, str], **options: Any) -> None:
         super().__init__(symbols, **options)
@@ -333,6 +385,8 @@ class KuCoinSwap(SwapCodec, KuCoin):
             rows = push["d"] if isinstance(push.get("d"), list) else [push.get("d")]
             return [event for row in tables(rows) for event in uta(push, row, *stamps)]
         channel, _, native_id = text(push.get("topic")).partition(":")
+        if is_depth(push, channel):
+            return self._depth(push, channel, native_id, *stamps)
         if channel not in self.channels:
             return self.answer(frame)
         data = push.get("data")
@@ -372,12 +426,13 @@ class KuCoinSwap(SwapCodec, KuCoin):
     def _uta_book(
         self, push: dict[str, Any], row: dict[str, Any], received_ts_us: int, received_mono_ns: int
     ) -> Sequence[Decoded]:
+        """Whole books of a few levels are quotes; those that changes follow are books."""
+        stamps = received_ts_us, received_mono_ns
         if push.get("t") != "snapshot" or text(push.get("dp")).startswith("increment"):
-            return self.skip("unknown_kind")  # a part of a book, or the beginning of one that is never whole
+            return self._depth(push, "", "", *stamps)
         time = readable(received_ts_us, row.get("M"), push.get("P"))
-        return self.best(
-            row.get("s"), row.get("b"), row.get("a"), time, received_ts_us, received_mono_ns, row.get("C")
-        )
+        quote = self.best(row.get("s"), row.get("b"), row.get("a"), time, *stamps, row.get("C"))
+        return (*quote, *self._depth(push, "", "", *stamps)) if self.also_books else quote
 
     def _uta_trade(
         self, push: dict[str, Any], row: dict[str, Any], received_ts_us: int, received_mono_ns: int
@@ -406,6 +461,18 @@ class KuCoinSwap(SwapCodec, KuCoin):
             settled_time=row.get("ft") if is_said(row, ("lfr",)) else None, cap=row.get("fc"),
             floor=row.get("ff"),
         )  # fmt: skip
+
+
+def is_depth(push: dict[str, Any], channel: str) -> bool:
+    """Whether a push is of more levels than the best, on the classic sockets or the newer ones."""
+    if push.get("T") in UTA_BOOKS:
+        return push.get("dp") != "1"
+    return channel in (CHANGES, SWAP_CHANGES) or channel.startswith(WHOLE_BOOKS)
+
+
+def _changed(rows: Any) -> Any:
+    """Changed levels; those of price 0 only move the sequence."""
+    return [row for row in rows if row[:1] != ["0"]] if isinstance(rows, list) else rows
 
 
 def _request(kind: str, topics: Sequence[Topic], request_id: int) -> str:

@@ -23,6 +23,7 @@ from msgspec import Struct
 
 from collectors.exchanges import mexc_pb2
 from collectors.exchanges.base import OFF_FAST_PATH, Codec, Control, Decoded
+from collectors.exchanges.depth import book_update
 from collectors.exchanges.order import update_id
 from collectors.exchanges.reading import INFINITY, books, compact, is_no, readable, tables, text, why
 from collectors.exchanges.sheet import DataSheet, Topic
@@ -37,22 +38,26 @@ from collectors.exchanges.wire import (
     FastText,
     Positive,
 )
-from markets.events import Quote, Side, Terms, Trade
+from engine.books.sequences import COUNTED
+from markets.events import BookKind, BookUpdate, Quote, Side, Terms, Trade
 
 QUOTES = "spot@public.aggre.bookTicker.v3.api.pb@100ms@"
 TRADES = "spot@public.aggre.deals.v3.api.pb@100ms@"
 QUOTE_BODIES = ("publicAggreBookTicker", "publicBookTicker")
 TRADE_BODIES = ("publicAggreDeals", "publicDeals")
+BOOK_BODIES = ("publicAggreDepths", "publicLimitDepths")
 OURS = ("bookTicker", "deals")
 TIMES = ("sendTime", "lastOrderCreateTime", "time")
 CODES = ("tradeType",)
 DISPENSABLE = ("symbol", "version", "tradeId")
-TEXTS = (*DISPENSABLE, "bidPrice", "bidQuantity", "askPrice", "askQuantity", "price", "quantity")
+BOOK_TEXTS = ("fromVersion", "toVersion")
+TEXTS = (*DISPENSABLE, "bidPrice", "bidQuantity", "askPrice", "askQuantity", "price", "quantity", *BOOK_TEXTS)
 TAKER: dict[int, Side] = {1: "buy", 2: "sell"}
 
 SWAP_QUOTES, SWAP_TRADES, SWAP_TICKERS, SWAP_FUNDING = "depth.full", "deal", "ticker", "funding.rate"
 SWAP_MARKS, SWAP_INDEXES = "fair.price", "index.price"
 SWAP_CHANNELS = (SWAP_QUOTES, SWAP_TRADES, SWAP_TICKERS, SWAP_FUNDING, SWAP_MARKS, SWAP_INDEXES)
+SWAP_CHANGES = "depth"
 SWAP_LEVELS = 5  # the fewest that can be had
 SWAP_QUOTE: FastPathKey = f'"push.{SWAP_QUOTES}"'
 SWAP_TRADE: FastPathKey = f'"push.{SWAP_TRADES}"'
@@ -117,6 +122,7 @@ class Mexc(Codec):
         life_s=24 * 3600,
         binary=True,
     )
+    book_rule = COUNTED
 
     def topics(self, native_id: str) -> tuple[Topic, ...]:
         """The aggregated channels, every 100 ms."""
@@ -160,8 +166,9 @@ class Mexc(Codec):
         if native_id not in self.symbols:
             native_id = push.channel.rpartition("@")[2] or native_id
         sent = push.sendTime or (0 if push.HasField("sendTime") else None)
-        if body in QUOTE_BODIES:
-            return self._quote(native_id, getattr(push, body), sent, received_ts_us, received_mono_ns)
+        if body in (*QUOTE_BODIES, *BOOK_BODIES):
+            take = self._quote if body in QUOTE_BODIES else self._depth
+            return take(native_id, getattr(push, body), sent, received_ts_us, received_mono_ns)
         events: list[Decoded] = []
         if body in TRADE_BODIES and (deals := getattr(push, body).deals):
             for deal in deals:
@@ -181,6 +188,26 @@ class Mexc(Codec):
             return self.no_quote(symbol, "no_body", "its frame has no book", received_ts_us, received_mono_ns)
         ours = any(f".{name}." in push.channel for name in OURS)
         return self.skip("no_body" if ours else "unknown_kind")
+
+    def _depth(
+        self, native_id: str, book: Any, sent: int | None, received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[Decoded]:
+        whole = isinstance(book, mexc_pb2.Depth)
+        bids, asks = ([(row.price, row.quantity) for row in side] for side in (book.bids, book.asks))
+        return book_update(
+            self, "snapshot" if whole else "delta", native_id, bids, asks, sent,
+            received_ts_us, received_mono_ns, first=None if whole else book.fromVersion,
+            last=book.version if whole else book.toVersion,
+        )  # fmt: skip
+
+    def whole_book(
+        self, answer: dict[str, Any], native_id: str, received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[BookUpdate]:
+        """Its time is that of the answer."""
+        return book_update(
+            self, "snapshot", native_id, answer.get("bids"), answer.get("asks"), answer.get("timestamp"),
+            received_ts_us, received_mono_ns, last=answer.get("lastUpdateId"),
+        )  # fmt: skip
 
     def _quote(
         self,
@@ -254,6 +281,7 @@ class MexcSwap(SwapCodec):
         polled=("/api/v1/contract/funding_rate", "/api/v1/contract/detail"),
     )
     size_fields = ("contractSize",)
+    book_rule = COUNTED
 
     def __init__(self, symbols: Mapping[str, str], **options: Any) -> None:
         super().__init__(symbols, **options)
@@ -328,6 +356,8 @@ class MexcSwap(SwapCodec):
         """Trades come as a list, in older frames as one object."""
         push = self.load(frame)
         channel = text(push.get("channel")).removeprefix("push.")
+        if channel == SWAP_CHANGES:
+            return self._book("delta", push.get("symbol"), push, received_ts_us, received_mono_ns)
         if channel not in SWAP_CHANNELS:
             return self.answer(frame)
         data = push.get("data")
@@ -337,6 +367,8 @@ class MexcSwap(SwapCodec):
             native_id = self.known(push.get("symbol"), row.get("symbol"))
             time = readable(received_ts_us, row.get("cts"), row.get("timestamp"), push.get("ts"))
             events += self._row(channel, native_id, row, time, received_ts_us, received_mono_ns)
+        if channel == SWAP_QUOTES and self.also_books:
+            events += self._book("snapshot", push.get("symbol"), push, received_ts_us, received_mono_ns)
         return events
 
     def _row(  # noqa: PLR0917
@@ -369,6 +401,25 @@ class MexcSwap(SwapCodec):
         price = row.get("price")
         mark_price, index = (price, None) if channel == SWAP_MARKS else (None, price)
         return self.mark(native_id, mark_price, index, *stamps)
+
+    def whole_book(
+        self, answer: dict[str, Any], native_id: str, received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[BookUpdate]:
+        """Up to 400 versions behind the socket; the next one may be older."""
+        return self._book("snapshot", native_id, answer, received_ts_us, received_mono_ns)
+
+    def _book(
+        self, kind: BookKind, native_id: Any, push: dict[str, Any], received_ts_us: int, received_mono_ns: int
+    ) -> tuple[BookUpdate, ...]:
+        """Merged changes say where they begin and end, single ones are one version each."""
+        (row,) = books([push.get("data")])
+        version = row.get("version")
+        return book_update(
+            self, kind, native_id, row.get("bids"), row.get("asks"),
+            readable(received_ts_us, row.get("cts"), row.get("timestamp"), push.get("ts")),
+            received_ts_us, received_mono_ns,
+            first=row.get("begin", version) if kind == "delta" else None, last=row.get("end", version),
+        )  # fmt: skip
 
     def answer(self, frame: bytes | str) -> Sequence[Control]:
         """A refusal is of one of the topics of the symbol in its words: the oldest that waits."""

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from collectors.exchanges.base import OFF_FAST_PATH, Codec, Control, ControlKind, Decoded
+from collectors.exchanges.depth import book_update
 from collectors.exchanges.reading import (
     books,
     compact,
@@ -33,12 +34,14 @@ from collectors.exchanges.sheet import DataSheet, Topic
 from collectors.exchanges.swaps import SECONDS, SwapCodec
 from collectors.exchanges.times import Millis, moment_us
 from collectors.exchanges.wire import ContractLevel, Contracts, FastId, FastLevel, FastText, Positive
-from markets.events import Quote, Side, Terms, Trade
+from engine.books.sequences import Chained
+from markets.events import BookKind, BookUpdate, Quote, Side, Terms, Trade
 
 QUOTES, TICKERS, TRADES, ALL_TRADES = "bbo-tbt", "tickers", "trades", "trades-all"
 MARKS, INDEXES, FUNDING = "mark-price", "index-tickers", "funding-rate"
 SWAP = "-SWAP"
 TRADED = (TRADES, ALL_TRADES)
+BOOKS = frozenset(("books", "books5", "books-l2-tbt", "books50-l2-tbt"))
 CHANNEL = slice(19, 26)  # after `{"arg":{"channel":"`
 QUOTE, TICKER, TRADE = QUOTES, TICKERS, f'{TRADES}"'
 CLOSING_SOON = "64008"  # a notice about 60 s before a service upgrade
@@ -141,7 +144,8 @@ class Okx(Codec):
         request_bytes=64 * 1024,
         requests_per_hour=480,
     )
-    channels: ClassVar[frozenset[str]] = frozenset((QUOTES, TICKERS, TRADES, ALL_TRADES))
+    channels: ClassVar[frozenset[str]] = frozenset((QUOTES, TICKERS, TRADES, ALL_TRADES)) | BOOKS
+    book_rule = Chained(straddles=False, waits=False)
 
     def __init__(self, symbols: Mapping[str, str], **options: Any) -> None:
         super().__init__(symbols, **options)
@@ -217,6 +221,12 @@ class Okx(Codec):
             return self.answer(frame)
         events: list[Decoded] = []
         data = push.get("data")
+        if channel in BOOKS:
+            kind: BookKind = "delta" if push.get("action") == "update" else "snapshot"
+            for row in books(data):
+                native_id = self.known(row.get("instId"), arg.get("instId"))
+                events += self._book(kind, native_id, row, received_ts_us, received_mono_ns)
+            return events
         for row in tables(data) if channel in TRADED else books(data):
             native_id = self.known(row.get("instId"), arg.get("instId"))
             events += self._row(channel, native_id, row, received_ts_us, received_mono_ns)
@@ -238,6 +248,22 @@ class Okx(Codec):
         return self.trade(
             native_id, row.get("px"), row.get("sz"), taker(row.get("side")), row.get("tradeId"),
             row.get("ts"), received_ts_us, received_mono_ns,
+        )  # fmt: skip
+
+    def whole_book(
+        self, answer: dict[str, Any], native_id: str, received_ts_us: int, received_mono_ns: int
+    ) -> Sequence[BookUpdate]:
+        """One row, most often without `seqId`."""
+        (row,) = tables(answer.get("data"))
+        return self._book("snapshot", native_id, row, received_ts_us, received_mono_ns)
+
+    def _book(
+        self, kind: BookKind, native_id: Any, row: dict[str, Any], received_ts_us: int, received_mono_ns: int
+    ) -> tuple[BookUpdate, ...]:
+        return book_update(
+            self, kind, native_id, row.get("bids"), row.get("asks"), row.get("ts"),
+            received_ts_us, received_mono_ns,
+            last=row.get("seqId"), prev=row.get("prevSeqId"), checksum=row.get("checksum"),
         )  # fmt: skip
 
     def answer(self, frame: bytes | str) -> Sequence[Control]:

@@ -19,6 +19,9 @@ NOT_EMPTY = msgspec.Meta(min_length=1)
 Positive = Annotated[float, msgspec.Meta(gt=0.0, le=sys.float_info.max)]
 """A price or size on the fast path: NaN fails too."""
 
+RestingSize = Annotated[float, msgspec.Meta(ge=0.0, le=sys.float_info.max)]
+"""A size in a book, 0 for a level that is gone."""
+
 FastPathKey = Any
 """Text that only frames of one kind carry; where frames are of the other type it raises TypeError."""
 
@@ -55,9 +58,12 @@ if TYPE_CHECKING:
         def __abs__(self) -> Contracts:
             """Return the number without the sign."""
 
+    RestingContracts = Contracts
+
 else:
     Contracts = Annotated[float, msgspec.Meta(ge=1 / LARGEST_CONTRACTS, le=LARGEST_CONTRACTS)]
     SignedContracts = Annotated[float, msgspec.Meta(ge=-LARGEST_CONTRACTS, le=LARGEST_CONTRACTS)]
+    RestingContracts = Annotated[float, msgspec.Meta(ge=0.0, le=LARGEST_CONTRACTS)]
 
 
 class FastLevel(Struct, array_like=True, gc=False):

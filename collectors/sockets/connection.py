@@ -21,7 +21,7 @@ from collectors.sockets.rest import ConnectFailed
 from collectors.sockets.timing import Timing
 from collectors.sockets.turns import Message
 from core.backoff import Pace
-from markets.events import Event, Quote, StreamState, Terms, Trade
+from markets.events import BookUpdate, Event, Quote, StreamState, Terms, Trade
 
 logger = logging.getLogger(__name__)
 
@@ -208,6 +208,8 @@ class Connection:
                         data.append(event)
                 elif isinstance(event, Terms):
                     terms.append(event)
+                elif isinstance(event, BookUpdate):
+                    self.counts["unasked_books"] += 1  # no channel of them is subscribed
                 else:
                     self._hand_on(data)
                     data = []

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
+import time
 from collections import Counter
-from typing import Final
+from typing import Any, Final
 
 from collectors.sockets.exchange import FollowedExchange
 from collectors.sockets.rest import ConnectFailed, Request, ask
@@ -26,6 +27,8 @@ class Polls:
     def __init__(self, exchange: FollowedExchange) -> None:
         self.counts: Counter[str] = Counter()
         self._exchange = exchange
+        self.failing: dict[str, dict[str, Any]] = {}
+        """By path: since when (`since_us`), how often (`times`), and why last (`reason`)."""
         self._outages = {path: Outage(logger, logging.WARNING) for path in exchange.sheet.polled}
 
     async def run(self) -> None:
@@ -43,9 +46,12 @@ class Polls:
             body, wait_s = await ask(request, exchange.config, exchange.timing)
         except ConnectFailed as error:
             self.counts["polls_failed"] += 1
+            before = self.failing.get(path, {"since_us": time.time_ns() // 1000, "times": 0})
+            self.failing[path] = before | {"times": before["times"] + 1, "reason": str(error)}
             self._outages[path].begins("%s: %s", exchange.config.name, error, kind=str(error))
             return error.retry_after_s or 0.0
         self.counts["polls"] += 1
+        self.failing.pop(path, None)
         self._outages[path].ends("%s answers what is asked of its swaps", exchange.config.name)
         said = exchange.codec.polled(body, *exchange.turns.stamps())
         for kind in (StreamState, Terms):

@@ -31,9 +31,10 @@ class CollectorStatus(msgspec.Struct):
     empty when it did. `exchanges`: key -> {"state": "live" | "connecting" | "refused" | "down" |
     "breaker open" | "idle", "connections": int, "topics": int, "refused_topics": [...],
     "refusals": [{"symbol", "channel", "reason", "since_us", "times", "next_try_s"}],
-    "next_try_s": float | None}. `channels`: sink name ->
-    {"len", "capacity", "accepted", "dropped"}. `sinks`: sink name -> its own counters. `memory`: see
-    collectors.memory. `lacks`: why nothing is collected or compared, see markets.lacks.
+    "polls_failing": [{"path", "reason", "since_us", "times"}], "next_try_s": float | None}.
+    `channels`: sink name -> {"len", "capacity", "accepted", "dropped"}. `sinks`: sink name -> its own
+    counters. `memory`: see collectors.memory. `lacks`: why nothing is collected or compared,
+    see markets.lacks.
     """
 
     shard: str

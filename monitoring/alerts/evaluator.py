@@ -22,7 +22,9 @@ from core.clock.moments import is_over, lately
 from core.health.findings import Finding
 from core.nudges import listen
 from core.outage import Outage
+from markets.selectors import exchange_names
 from monitoring.alerts import incidents
+from monitoring.alerts.funding import funding_for
 from monitoring.alerts.notify import queue_due
 from monitoring.alerts.rules import Reading, Watch, step
 from monitoring.alerts.selectors import (
@@ -36,6 +38,7 @@ from monitoring.alerts.selectors import (
     unreported_opportunities,
     watched,
 )  # fmt: skip
+from monitoring.health.fundings import Fundings
 from monitoring.jumps import Jumps
 from monitoring.models import Alert, AlertRule
 from opportunities.models import OpportunityEpisode
@@ -81,14 +84,21 @@ class HealthWatch:
         self._unwritten: list[Change] = []
         self._refreshed_us = 0
         self._jumps_us: int | None = None
+        self._names: dict[str, str] = {}
+        self._found: dict[int, dict[str, Finding]] = {}  # of rules on funding, each with findings of its own
 
-    def judge(self, findings: Sequence[Finding], now_us: int, jumps_us: int = 0) -> None:
+    def judge(
+        self, findings: Sequence[Finding], now_us: int, jumps_us: int = 0, fundings: Fundings | None = None
+    ) -> None:
         """Judge one observation. Raises django.db.Error while the database does not work; nothing is lost.
 
         `jumps_us` is by how much the clock of `now_us` was set in all so far: what lasts goes along.
+        Without `fundings` nobody knows anything of funding: what fires of it goes on.
         """
         try:
             self._rules = [rule for rule in enabled_rules() if not rule.of_opportunities]
+            if any(rule.of_funding for rule in self._rules):
+                self._names = exchange_names()
             if self._watches is None:
                 self._watches = _remembered(self._jumps)
         finally:
@@ -96,18 +106,30 @@ class HealthWatch:
                 if jumped_us := jumps_us - (jumps_us if self._jumps_us is None else self._jumps_us):
                     self._watches = {key: watch.later(jumped_us) for key, watch in self._watches.items()}
                 self._jumps_us = jumps_us
-                self._watches = self._follow(self._watches, findings, now_us)
+                self._watches = self._follow(self._watches, findings, fundings, now_us)
         self._write(findings, now_us)
 
-    def _follow(self, before: Watches, findings: Sequence[Finding], now_us: int) -> Watches:
+    def _follow(
+        self, before: Watches, findings: Sequence[Finding], fundings: Fundings | None, now_us: int
+    ) -> Watches:
         """Step everything that is watched; what began or ended to fire is kept to be written."""
-        watches = {}
+        watches: Watches = {}
+        self._found = {}
         for rule in self._rules:
             terms = terms_of(rule)
-            found = {incidents.key_of(each): each for each in findings_for(rule, findings)}
-            for key in dict.fromkeys((*found, *(key for id, key in before if id == rule.pk))):
+            known = [key for id, key in before if id == rule.pk]
+            if not rule.of_funding:
+                found = {incidents.key_of(each): each for each in findings_for(rule, findings)}
+            elif fundings is not None:
+                of_rule = funding_for(rule, fundings, self._names, now_us)
+                found = self._found[rule.pk] = {incidents.key_of(each): each for each in of_rule}
+            else:
+                watches |= {(rule.pk, key): before[rule.pk, key] for key in known}
+                continue
+            for key in dict.fromkeys((*found, *known)):
                 was = before.get((rule.pk, key), Watch())
-                now = step(was, _reading(found.get(key)), terms, now_us)
+                reading = _reading(found.get(key))
+                now = was if _is_unknown(rule, reading) else step(was, reading, terms, now_us)
                 if now.firing != was.firing:
                     self._unwritten.append(Change(rule, key, now_us, found.get(key), now))
                 if not now.idle(terms, now_us):
@@ -134,11 +156,12 @@ class HealthWatch:
     def _refresh(self, findings: Iterable[Finding]) -> None:
         """Update the incidents that go on."""
         newest = {incidents.key_of(each): each for each in findings}
-        firing = Alert.objects.filter(state=Alert.State.FIRING, key__in=newest, episode=None)
+        every = newest.keys() | {key for found in self._found.values() for key in found}
+        firing = Alert.objects.filter(state=Alert.State.FIRING, key__in=every, episode=None)
         changed = []
         for row in firing.select_for_update():
-            finding = newest[row.key]
-            if (row.words, row.value) != (finding.words, finding.value):
+            finding = self._found.get(row.rule_id or 0, newest).get(row.key)
+            if finding is not None and (row.words, row.value) != (finding.words, finding.value):
                 row.words, row.value, row.remedy = finding.words, finding.value, finding.remedy
                 changed.append(row)
         Alert.objects.bulk_update(changed, ["words", "value", "remedy"])
@@ -163,6 +186,11 @@ def _reading(finding: Finding | None) -> Reading | None:
     return None if finding is None else Reading(finding.since_us, finding.value)
 
 
+def _is_unknown(rule: AlertRule, reading: Reading | None) -> bool:
+    """Whether nobody knows how it is: nothing begins, nothing ends, and what lasts goes on lasting."""
+    return rule.of_funding and reading is not None and reading.value is None
+
+
 def _save(change: Change) -> None:
     rule, finding, at_us = change.rule, change.finding, change.at_us
     if change.now.firing and finding is not None:
@@ -170,7 +198,7 @@ def _save(change: Change) -> None:
         incidents.open_incident(incidents.of_finding(rule, finding, since_us, at_us))
     else:
         mine = Alert.objects.filter(rule=rule.pk, key=change.key)
-        incidents.resolve(mine, incidents.moment(at_us), gettext("It is healthy again."))
+        incidents.resolve(mine, incidents.moment(at_us), incidents.why_resolved(rule, finding))
 
 
 # --- opportunities -----------------------------------------------------------------------------------
@@ -281,9 +309,11 @@ class Evaluator:
         self._thread = ThreadPoolExecutor(1, "alert rules")
         self._outage = Outage(logger, logging.WARNING)
 
-    async def judge(self, findings: Sequence[Finding], now_us: int, jumps_us: int = 0) -> None:
+    async def judge(
+        self, findings: Sequence[Finding], now_us: int, jumps_us: int = 0, fundings: Fundings | None = None
+    ) -> None:
         """Judge an observation of the monitor. Never raises for the database: goes on when it is back."""
-        await self._work(lambda: self._health.judge(findings, now_us, jumps_us))
+        await self._work(lambda: self._health.judge(findings, now_us, jumps_us, fundings))
 
     async def follow_opportunities(self) -> None:
         """Look at the episodes whenever a collector says that one opened, and every second. Runs for ever."""

@@ -52,8 +52,23 @@ def of_finding(rule: AlertRule, finding: Finding, since_us: int, now_us: int) ->
         remedy=finding.remedy,
         value=finding.value,
         limit=finding.limit if rule.threshold is None else rule.threshold,
-        path="/health/",
+        path=funding_path(finding.subject) if rule.of_funding else "/health/",
     )
+
+
+def why_resolved(rule: AlertRule, finding: Finding | None) -> str:
+    """Why the incident of a finding is over, in words."""
+    if rule.what == What.FUNDING_INTERVAL:
+        return gettext("It changed an hour ago, or has changed again since.")
+    if rule.what == What.FUNDING_SPREAD:
+        return finding.words if finding else gettext("No two swaps of it are followed any more.")
+    return gettext("It is healthy again.")
+
+
+def funding_path(subject: str) -> str:
+    """The funding page, of the coin that a finding is about."""
+    coin = subject.partition(" ")[0].partition(":")[0]
+    return f"/funding?{urlencode({'search': coin})}"
 
 
 def named_subject(subject: str, names: Mapping[str, str]) -> str:

@@ -1,21 +1,27 @@
 """Rules in words, and what they would fire for now."""
 
 import itertools
+import time
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
+from asgiref.sync import async_to_sync
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from redis import RedisError
 
 from core.health.findings import Finding
 from core.names import formats as wording
-from core.redis_client import redis_client
+from core.redis_client import async_redis, redis_client
+from markets.follow.fundings import Snapshot, read_snapshots
 from markets.selectors import exchange_names
 from markets.worth.reference import REFERENCE
+from monitoring.alerts.funding import funding_for, in_unit
 from monitoring.alerts.incidents import more_routes, named_subject, ranked, subject_of, way_of
 from monitoring.alerts.selectors import findings_for, opportunities_for
+from monitoring.health.fundings import FundingMemory, Remembered, read_remembered
 from monitoring.health.memory import FRESH, Published
 from monitoring.models import AlertRule
 from opportunities.models import OpportunityEpisode
@@ -42,7 +48,14 @@ def _of_opportunities(rule: AlertRule) -> list[str]:
 
 def _of_health(rule: AlertRule) -> list[str]:
     parts = [rule.subject] if rule.subject else []
-    return [*parts, f"≥ {wording.share(rule.threshold)}"] if rule.threshold is not None else parts
+    if rule.exchange1 is not None and rule.exchange2 is not None:
+        parts.append(gettext("%(one)s and %(other)s") % {"one": rule.exchange1, "other": rule.exchange2})
+    if rule.threshold is None:
+        return parts
+    return [
+        *parts,
+        f"≥ {in_unit(rule, rule.threshold) if rule.of_funding else wording.share(rule.threshold)}",
+    ]
 
 
 def _span(seconds: int) -> str:
@@ -55,17 +68,49 @@ def would_fire(rule: AlertRule) -> str:
     if rule.of_opportunities:
         moves = _moves_of(rule)
         return _named(moves, len(moves))
-    findings = current_findings()
-    if findings is None:
-        return gettext("Unknown: no monitor reports. Is `manage.py monitor` running?")
-    lasting_us = timezone.now().timestamp() * 1_000_000 - rule.for_s * 1_000_000
-    beyond = [each for each in findings_for(rule, findings) if _beyond(rule, each)]
     names = exchange_names()
+    found = _of_funding(rule, names) if rule.of_funding else current_findings()
+    if found is None:
+        return gettext("Unknown: no monitor reports. Is `manage.py monitor` running?")
+    of_rule = found if rule.of_funding else findings_for(rule, found)
+    unknown = [each.subject for each in of_rule if rule.of_funding and each.value is None]
+    words = _of_findings(rule, of_rule, names)
+    return f"{words.rstrip('.')}. {_unknown(unknown)}" if unknown else words
+
+
+def _of_findings(rule: AlertRule, found: Iterable[Finding], names: dict[str, str]) -> str:
+    lasting_us = timezone.now().timestamp() * 1_000_000 - rule.for_s * 1_000_000
+    beyond = [each for each in found if _beyond(rule, each)]
     due = [named_subject(each.subject, names) for each in beyond if each.since_us <= lasting_us]
     if not due and beyond:
         what = named_subject(beyond[0].subject, names)
         return gettext("Nothing yet; %(what)s will if it lasts.") % {"what": what}
     return _named(due, len(due))
+
+
+def _unknown(coins: list[str]) -> str:
+    return gettext("Unknown now: %(coins)s.") % {"coins": _named(coins, len(coins))}
+
+
+def _of_funding(rule: AlertRule, names: dict[str, str]) -> tuple[Finding, ...] | None:
+    """What the rule finds in the funding of now; None where no collector publishes any."""
+    try:
+        snapshots, remembered = async_to_sync(_published_funding)()
+    except (RedisError, OSError):
+        return None
+    if not snapshots:
+        return None
+    now_us = int(timezone.now().timestamp() * 1_000_000)
+    fundings = FundingMemory(remembered).take(snapshots, now_us, time.monotonic())
+    return tuple(funding_for(rule, fundings, names, now_us))
+
+
+async def _published_funding() -> tuple[list[Snapshot], list[Remembered]]:
+    redis = async_redis()
+    try:
+        return await read_snapshots(redis), await read_remembered(redis)
+    finally:
+        await redis.aclose()
 
 
 def _moves_of(rule: AlertRule) -> list[str]:

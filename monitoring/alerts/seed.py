@@ -20,6 +20,8 @@ RULES: Final[tuple[dict[str, Any], ...]] = (
     {"name": "A symbol is refused", "what": What.SYMBOL_REFUSED, "for_s": 300, "clear_after_s": 30,
      "digest_minutes": 5},
     {"name": "The wall clock was set", "what": What.CLOCK_JUMP},
+    {"name": "Funding unknown", "what": What.FUNDING_UNKNOWN, "clear_after_s": 30, "digest_minutes": 5},
+    {"name": "Requests about swaps fail", "what": What.POLLS_FAILED, "for_s": 300, "clear_after_s": 90},
     {"name": "Reconnect storm", "what": What.RECONNECTS, "for_s": 10, "clear_after_s": 60},
     {"name": "Clock offset", "what": What.CLOCK_OFFSET, "for_s": 10, "clear_after_s": 30},
     {"name": "Data comes late", "what": What.LATENCY, "for_s": 60, "clear_after_s": 60},
@@ -44,6 +46,9 @@ RULES: Final[tuple[dict[str, Any], ...]] = (
     # Off: how much is worth a message is the trader's to say.
     {"name": "Opportunities of 20 bps", "what": What.OPPORTUNITY, "severity": Severity.INFO,
      "min_edge_bps": 20, "enabled": False},
+    {"name": "Funding spreads of 10 bps per 8 h", "what": What.FUNDING_SPREAD, "severity": Severity.INFO,
+     "threshold": 10, "clear_below": 8, "enabled": False},
+    {"name": "A funding interval changed", "what": What.FUNDING_INTERVAL, "severity": Severity.INFO},
 )  # fmt: skip
 
 

@@ -41,7 +41,7 @@ AT_ONCE: Final = 200
 
 def enabled_rules() -> list[AlertRule]:
     """Rules that are switched on."""
-    return list(AlertRule.objects.filter(enabled=True).select_related("filter"))
+    return list(AlertRule.objects.filter(enabled=True).select_related("filter", "exchange1", "exchange2"))
 
 
 def terms_of(rule: AlertRule) -> Terms:

@@ -42,6 +42,10 @@ class HealthLimits(models.Model):
     bad_frames_per_min = models.FloatField(
         _("bad frames per minute"), default=DEFAULT.bad_frames_per_min, validators=_between(0, 1_000_000)
     )
+    funding_unknown_s = models.FloatField(
+        _("funding unknown for, s"), default=DEFAULT.funding_unknown_s, validators=_between(120, 86_400),
+        help_text=_("At least 120: after each settlement it is unknown for two minutes."),
+    )  # fmt: skip
     queue_fill_pct = models.FloatField(
         _("queue fill, %"), default=DEFAULT.queue_fill_pct, validators=_between(1, 100)
     )

@@ -31,10 +31,12 @@ OF_MARKETS: Final = frozenset(
         "exchange_silent",
         "symbol_silent",
         "symbol_refused",
+        "polls_failed",
         "reconnects",
         "clock_offset",
         "latency",
         "bad_frames",
+        "funding_unknown",
     }
 )
 

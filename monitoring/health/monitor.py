@@ -23,9 +23,11 @@ from core.health.findings import Finding, Lack
 from core.process.vitals import forget_processes
 from core.redis_client import REDIS_TIMEOUT_S, async_redis
 from core.supervised import Part, end, supervise
+from markets.follow.fundings import EVERY_S, read_snapshots
 from monitoring.alerts.dispatch import troubles
 from monitoring.alerts.evaluator import Evaluator
 from monitoring.health.assess import assess, replaced
+from monitoring.health.fundings import FundingMemory, Fundings, read_remembered, write_remembered
 from monitoring.health.lead import Lead
 from monitoring.health.limits import load_limits
 from monitoring.health.memory import LAST, Memory, Published, later, publish, read_published
@@ -40,6 +42,7 @@ logger = logging.getLogger(__name__)
 LOOK_EVERY_S: Final = 1.0
 LIMITS_EVERY_S: Final = 10.0
 CHANNELS_EVERY_S: Final = 2.0
+KEEP_FUNDING_S: Final = 10.0
 STOP_S: Final = 3.0
 
 T = TypeVar("T")
@@ -59,6 +62,7 @@ class Monitor:
         self._stores: Stores | None = None
         self._channels: tuple[ChannelTrouble, ...] = ()
         self._lacks: dict[str, Lack] = {}
+        self._fundings: Fundings | None = None
         self._looked = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -86,6 +90,7 @@ class Monitor:
             "measure": self._measure,
             "limits": self._follow_limits,
             "channels": self._follow_channels,
+            "funding": self._follow_funding,
             "opportunities": evaluator.follow_opportunities,
         }
         tasks = [self._begin(name, part, over) for name, part in parts.items()]
@@ -114,7 +119,7 @@ class Monitor:
         while True:
             began = time.monotonic()
             seen = await self._observer.look()
-            now = structs.replace(seen, channels=self._channels, lacks=self._lacks)
+            now = structs.replace(seen, channels=self._channels, lacks=self._lacks, fundings=self._fundings)
             self.findings = memory.keep(assess(now, self._limits), now)
             self.observed = now
             self._looked.set()
@@ -127,7 +132,8 @@ class Monitor:
             await self._looked.wait()
             self._looked.clear()
             if self.observed is not None:
-                await evaluator.judge(self.findings, self.observed.at_us, self.observed.jumps_us)
+                now = self.observed
+                await evaluator.judge(self.findings, now.at_us, now.jumps_us, now.fundings)
 
     async def _publish(self, now: Observed, steps: Steps) -> None:
         """Publish to the other processes; without Redis they get nothing, and see that by themselves."""
@@ -160,6 +166,24 @@ class Monitor:
         while True:
             self._channels = await _from_database(_troubles, self._channels)
             await asyncio.sleep(CHANNELS_EVERY_S)
+
+    async def _follow_funding(self) -> None:
+        """Read what collectors publish of funding; while Redis does not answer nobody knows any."""
+        memory: FundingMemory | None = None
+        kept = -KEEP_FUNDING_S
+        while True:
+            try:
+                if memory is None:
+                    memory = FundingMemory(await read_remembered(self._redis))
+                snapshots = await read_snapshots(self._redis)
+                self._fundings = memory.take(snapshots, self._observer.jumps.now_us(), time.monotonic())
+                if time.monotonic() - kept >= KEEP_FUNDING_S:
+                    await write_remembered(self._redis, memory.remembered)
+                    kept = time.monotonic()
+            except (RedisError, OSError) as error:
+                self._fundings = None
+                logger.debug("funding is not read: %s", error)
+            await asyncio.sleep(EVERY_S)
 
     async def _found_before(self, jumps: Jumps) -> tuple[Finding, ...]:
         """Findings of the last monitor: a restart makes nothing new, nor older by a step of the clock."""

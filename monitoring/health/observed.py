@@ -11,6 +11,7 @@ from core.health.upkeep import LastRun, Overdue
 from core.process.heartbeat import Heartbeat, Role
 from history.lake.standing import Disk, LakeTable
 from markets.follow.runtime import CollectorStatus
+from monitoring.health.fundings import Fundings
 from monitoring.quality.wire import Quality
 
 
@@ -81,6 +82,7 @@ class Observed(Struct, frozen=True, eq=False):
     runs: tuple[LastRun, ...] = ()
     overdue: tuple[Overdue, ...] = ()
     channels: tuple[ChannelTrouble, ...] = ()
+    fundings: Fundings | None = None  # read by the monitor alone; None: not known
     lacks: dict[str, Lack] = {}  # of the whole desk; what collectors lack they say themselves
     jumps_us: int = 0  # by how much the observer's wall clock was set in all since it began
     missing: tuple[str, ...] = ()
@@ -98,6 +100,9 @@ class Limits(Struct, frozen=True):
     clock_offset_s: float = 1.0
     latency_p95_ms: float = 2_000.0
     bad_frames_per_min: float = 10.0
+    funding_unknown_s: float = (
+        900.0  # after a settlement it is for two minutes, where nothing is said for ten
+    )
     queue_fill_pct: float = 50.0
     queue_length: int = 10_000
     memory_pct: float = 80.0

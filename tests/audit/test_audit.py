@@ -74,8 +74,8 @@ def test_a_form_makes_one_entry_with_what_changed_who_and_from_where(desk: Clien
     )
     start = mark()
     fields = {"name": "disk", "what": "disk", "severity": "critical", "for_s": "5", "clear_after_s": "0",
-              "quiet_zone": "UTC", "digest_minutes": "0", "remind_minutes": "0", "channels": [channel.pk],
-              "tell_resolved": ""}  # fmt: skip
+              "quiet_zone": "UTC", "funding_unit": "8h", "digest_minutes": "0", "remind_minutes": "0",
+              "channels": [channel.pk], "tell_resolved": ""}  # fmt: skip
     assert desk.post(page_of(row), fields).status_code == 302
 
     (entry,) = since(start)

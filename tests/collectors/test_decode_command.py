@@ -82,7 +82,8 @@ def test_quotes_trades_and_control_frames_are_printed_in_order(exchange: str, tm
 def numbers(event: dict[str, Any]) -> dict[str, Any]:
     """A printed event whose numbers are floats, as they are when they run live."""
     names = ("bid", "bid_size", "ask", "ask_size", "price", "size")
-    return event | {name: float(event[name]) for name in names if name in event}
+    sides = {name: [[*map(float, row)] for row in event[name]] for name in ("bids", "asks") if name in event}
+    return event | sides | {name: float(event[name]) for name in names if name in event}
 
 
 def both_ways(exchange: str, lines: Sequence[str], tmp_path: Path) -> list[dict[str, Any]]:

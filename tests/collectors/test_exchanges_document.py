@@ -17,7 +17,8 @@ QUOTED = re.compile(r"`([^`]+)`")
 
 def rows(heading: str) -> list[list[str]]:
     """Cells of the first table under a heading, each row with its exchange's name."""
-    table, name = [], ""
+    table: list[list[str]] = []
+    name = ""
     for line in DOCUMENT.partition(f"{heading}\n")[2].splitlines():
         if not line.startswith("|"):
             if table:

@@ -165,8 +165,12 @@ async def test_what_no_channel_says_is_asked_for_again_when_it_failed() -> None:
                 lambda: running.supervisor.feeds[key].status()["counts"].get("polls_failed"), PATIENCE_S
             )
             assert not symbols_of(sink, Funding)
+            (failing,) = running.supervisor.feeds[key].status()["polls_failing"]
+            assert (failing["path"], failing["times"]) == ("/openApi/swap/v2/quote/premiumIndex", 1)
+            assert "404" in failing["reason"]
             running.supervisor.apply(wanted)
             await until(lambda: symbols_of(sink, Funding), PATIENCE_S)
+            await until(lambda: not running.supervisor.feeds[key].status()["polls_failing"], PATIENCE_S)
 
 
 @pytest.mark.parametrize("key", ["gate:swap", "okx:swap", "kucoin:swap", "mexc:swap"])

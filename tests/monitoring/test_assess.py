@@ -15,6 +15,7 @@ from history.lake.standing import Disk
 from markets.follow.runtime import CollectorStatus
 from monitoring.health.assess import assess, replaced, status
 from monitoring.health.assess_market import standing
+from monitoring.health.fundings import Fundings, Swap
 from monitoring.health.memory import Memory
 from monitoring.health.observed import Answer, ChannelTrouble, Limits, Observed, Restart
 from monitoring.quality.latency import Latency
@@ -111,6 +112,17 @@ REFUSAL = {
 }  # fmt: skip
 
 RESIZED = {"symbol": "C1/USDT:USDT", "was": 12.0, "said": "120", "since_us": NOW - 90 * S}
+POLL = {"path": "/funding", "reason": "answer: 429", "since_us": NOW - 90 * S, "times": 2}
+INTERVAL = "the interval is unknown"
+
+
+def funding(*unknown_s: float, known: int = 0) -> Observed:
+    """Swaps of OKX whose funding has been unknown for so long, and some whose funding is known."""
+    late = [Swap("okx:swap", f"C{n}/USDT:USDT", "", None, None, INTERVAL, s) for n, s in enumerate(unknown_s)]
+    well = [Swap("okx:swap", f"W{number}/USDT:USDT", "", 0.0001, 28_800) for number in range(known)]
+    coins = {swap.symbol.partition(":")[0]: {swap.exchange: swap} for swap in (*late, *well)}
+    return look(fundings=Fundings(coins), names={"okx:swap": "OKX swap"})
+
 
 UNHEALTHY: dict[str, tuple[Observed, str, str]] = {
     "exchange_silent:okx": (
@@ -131,6 +143,14 @@ UNHEALTHY: dict[str, tuple[Observed, str, str]] = {
     "configuration:contract size of C1/USDT:USDT on gate:swap": (
         with_collector(exchanges={"gate:swap": {"resized": [RESIZED]}}), "critical",
         "a contract of C1/USDT:USDT is 120 coins, where 12 are configured, for 1 min 30 s. It is not",
+    ),
+    "funding_unknown:C0/USDT:USDT on okx:swap": (
+        funding(960.0, known=1), "warning",
+        "Funding of C0/USDT:USDT on OKX swap has been unknown for 16 min 0 s: the interval is unknown.",
+    ),
+    "polls_failed:/funding on okx:swap": (
+        with_collector(exchanges={"okx:swap": {"polls_failing": [POLL]}}), "warning",
+        "okx:swap has not answered /funding for 1 min 30 s: answer: 429. Asked 2 times.",
     ),
     "reconnects:okx": (with_exchange(reconnects_per_min=100.0), "critical", "were lost 100 times"),
     "clock_offset:okx": (with_exchange(clock_offset_ms=3000.0), "warning", "3.0 s ahead of ours"),
@@ -269,6 +289,32 @@ def test_an_exchange_without_quotes_is_silent_although_its_connections_live() ->
 def test_an_exchange_is_not_silent_while_one_of_its_symbols_talks_or_its_market_sleeps() -> None:
     assert not found(with_exchange(symbols={"live": 1, "stale": 19}, age_ms=100.0))
     assert not found(with_exchange(symbols={"quiet": 20}, age_ms=60_000.0))
+
+
+def test_funding_that_is_unknown_for_a_moment_is_no_finding() -> None:
+    assert not found(funding(130.0, 900.0, known=1))
+    assert found(funding(130.0, known=1), structs.replace(LIMITS, funding_unknown_s=120.0))
+
+
+def test_a_market_none_of_whose_funding_is_known_is_one_finding() -> None:
+    (finding,) = found(funding(960.0, 1200.0)).values()
+    assert (finding.key, finding.value, finding.since_us) == (
+        "funding_unknown:okx:swap",
+        960.0,
+        NOW - 960 * S,
+    )
+    assert finding.words == (
+        "Funding of all 2 swaps of OKX swap has been unknown for 16 min 0 s, mostly because the interval is "
+        "unknown."
+    )
+
+
+def test_swaps_of_unknown_funding_beyond_twenty_are_one_finding() -> None:
+    many = found(funding(*[960.0] * 23, known=1))
+    assert len(many) == 21
+    assert (
+        many["funding_unknown:others on okx:swap"].words == "On OKX swap, funding of 3 more swaps is unknown."
+    )
 
 
 def test_connections_that_are_being_made_are_no_trouble_until_it_takes_too_long() -> None:

@@ -5,7 +5,7 @@ import os
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from math import inf
@@ -24,7 +24,7 @@ from collectors.exchanges.wire import ContractSize
 from collectors.exchanges.wire import contract_size as contract_size_of
 from collectors.recorded import as_received, parse_line
 from core.names.market_keys import SPOT, SWAP, exchange_of, market_key, market_of
-from markets.events import Funding, MarkPrice, Quote, StreamState, Trade
+from markets.events import BookUpdate, Funding, MarkPrice, Quote, StreamState, Trade
 
 CONNECT_TIMEOUT_S = 2
 FLOAT_DIGITS: Final = sys.float_info.dig
@@ -32,7 +32,7 @@ MARKETS = (SPOT, SWAP)
 GUESSES = {SPOT: guessed_symbol, SWAP: guessed_swap}
 COINS_EVEN_SO: Final = frozenset({"bitget"})
 """Exchanges that count coins even where the margin is the coin itself; all others count contracts there."""
-FUNDING_ANSWER: Final = "funding"
+FUNDING_ANSWER, BOOK_ANSWER = "funding", "depth"
 EXAMPLE = """\
 example:
   $ cat frames.jsonl
@@ -53,6 +53,11 @@ exchange counts contracts, "unit":"base" where it counts coins. With the coins i
 are in coins. What swaps say besides is {"type":"mark"} and {"type":"funding"}, null where it does not say.
 A swap that is margined in its own coin (BTC/USD:BTC) has contracts of its quote currency, which no size of a
 contract makes coins; collectors do not follow it.
+
+Order books are {"type":"book","kind":"snapshot|delta"}, with prices and sizes as the exchange spells them and
+its own update ids: "first_seq" is the first change, or, of OKX and Bitget, the update that it follows. A line
+whose channel is "rest_depth" is the answer to a request, with a symbol only where the answer names it.
+
   $ manage.py decode gate --market swap --contract-size 0.0001 frames.jsonl
   {"type":"quote","exchange":"gate","symbol":"BTC/USDT:USDT","bid":"64000.1","bid_size":"0.0370",
    "ask":"64000.2","ask_size":"0.0470","exchange_ts_us":1700000000122000,"unit":"base"}   (370 and 470 there)
@@ -148,22 +153,28 @@ class Command(BaseCommand):
             if line.dir == "sent":
                 counts["sent by us"] += 1
                 continue
-            if line.answers and line.answers != FUNDING_ANSWER:
+            if line.answers not in ("", FUNDING_ANSWER, BOOK_ANSWER):
                 counts["answers of REST"] += 1
                 continue
             if as_collector:
                 frame = as_received(frame, binary=codec.sheet.binary)
             before = codec.counts.copy()
-            for event in codec.polled(_bytes(frame)) if line.answers else codec.decode(frame):
+            codec.also_books = line.is_depth
+            for event in self._events(codec, line.answers, frame):
                 self._print(event, counts)
             self._say_what_was_refused(number, codec.counts - before)
 
+    def _events(self, codec: Codec, asked: str, frame: bytes | str) -> Sequence[Decoded]:
+        if asked == BOOK_ANSWER:
+            return codec.snapshot(frame)
+        return codec.polled(_bytes(frame)) if asked else codec.decode(frame)
+
     def _print(self, event: Decoded, counts: Counter[str]) -> None:
         unit = "base" if self._in_coins else self._sized_in
-        if isinstance(event, Quote | Trade | MarkPrice | Funding) and is_in_coin(event.symbol):
+        if isinstance(event, Quote | Trade | BookUpdate | MarkPrice | Funding) and is_in_coin(event.symbol):
             self._say_not_followed(event.symbol)
             unit = "base" if exchange_of(event.exchange) in COINS_EVEN_SO else "contract"
-            if self._in_coins and unit == "contract" and isinstance(event, Quote | Trade):
+            if self._in_coins and unit == "contract" and isinstance(event, Quote | Trade | BookUpdate):
                 counts["not in coins"] += 1
                 return
         printable = as_printed(event, unit, is_product=self._sized_in == "contract")
@@ -225,7 +236,7 @@ def as_printed(event: Decoded, unit: str = "base", *, is_product: bool = False) 
         (symbol,) = event.symbols
         return {"type": "state", "exchange": exchange, "symbol": symbol, "state": event.state,
                 "reason": event.reason}  # fmt: skip
-    head: dict[str, Any] = {"exchange": exchange, "symbol": event.symbol}
+    head: dict[str, Any] = {"exchange": exchange, "symbol": event.symbol or None}
     tail: dict[str, Any] = {"exchange_ts_us": event.exchange_ts_us}
     if isinstance(event, MarkPrice):
         return {"type": "mark"} | head | _numbers(event, "mark", "index") | tail
@@ -238,11 +249,15 @@ def as_printed(event: Decoded, unit: str = "base", *, is_product: bool = False) 
         )  # fmt: skip
     if market_of(event.exchange) == SWAP:
         tail["unit"] = unit
-    if isinstance(event, Quote):
+    if isinstance(event, BookUpdate):
+        said = {"type": "book", "kind": event.kind} | head | _book(event, is_product=is_product)
+    elif isinstance(event, Quote):
         book = _numbers(event, "bid", "bid_size", "ask", "ask_size", is_product=is_product)
-        return {"type": "quote"} | head | book | tail
-    deal = _numbers(event, "price", "size", is_product=is_product)
-    return {"type": "trade"} | head | deal | {"side": event.side, "trade_id": event.trade_id} | tail
+        said = {"type": "quote"} | head | book
+    else:
+        deal = _numbers(event, "price", "size", is_product=is_product)
+        said = {"type": "trade"} | head | deal | {"side": event.side, "trade_id": event.trade_id}
+    return said | tail
 
 
 def _coins(contract_size: str | None) -> Any:
@@ -260,6 +275,17 @@ def _coins(contract_size: str | None) -> Any:
 
 def _bytes(frame: bytes | str) -> bytes:
     return frame.encode() if isinstance(frame, str) else frame
+
+
+def _book(event: BookUpdate, *, is_product: bool) -> dict[str, Any]:
+    """A book; where an exchange says which update one follows, that stands for the first change in it."""
+    sides = {
+        name: [[_plain(price), _plain(size, is_product)] for price, size in levels]
+        for name, levels in (("bids", event.bids), ("asks", event.asks))
+    }
+    first = event.prev_seq if event.first_seq is None else event.first_seq
+    ids = {"first_seq": first, "last_seq": event.last_seq, "checksum": event.checksum}
+    return sides | ids
 
 
 def _numbers(

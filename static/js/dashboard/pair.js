@@ -144,7 +144,7 @@ function comingOf({ time, coming }, { chart }, now) {
  */
 function tradeWords(facts, card) {
   const trade = { trade: better(facts, card) };
-  if (!trade.trade) return gettext("Which trade is the better one is unknown: no edges.");
+  if (!trade.trade) return translate("No edges, so either way: %(trade12)s – or %(trade21)s", { ...facts });
   const { state } = card.element.dataset;
   if (state === "live" || state === "quiet") return translate("Better now: %(trade)s", trade);
   if (state === "past") return translate("Better at the end of this time: %(trade)s", trade);

@@ -15,6 +15,7 @@ const signed = Array.from({ length: 7 }, (_, digits) => fixed(digits, { signDisp
 const whole = fixed(0);
 const cents = fixed(2);
 const oneDigit = fixed(1);
+const fourDigits = fixed(4);
 const clockFormat = new Intl.DateTimeFormat(locale, { timeStyle: "medium", hourCycle: "h23" });
 const minuteFormat = new Intl.DateTimeFormat(locale, {
   hour: "2-digit",
@@ -38,12 +39,14 @@ const known = (value) => value !== null && value !== undefined && !Number.isNaN(
 export const percent = (value, digits = 3) =>
   known(value) ? `${signed[Math.min(Math.max(digits, 0), 6)].format(value)} %` : UNKNOWN;
 
+const tiny = number({ maximumSignificantDigits: 2 });
+
 /**
  * A share of something, without a sign: `0.0100 %`.
  *
  * @param {number} value per cent
  */
-export const share = (value, digits = 4) => `${fixed(digits).format(value)} %`;
+export const share = (value) => `${(value && value < 0.0005 ? tiny : fourDigits).format(value)} %`;
 
 /**
  * An edge: basis points with one decimal, `-18.7 bps`.

@@ -4,16 +4,17 @@ import json
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from collectors.exchanges import CODECS
 from collectors.exchanges.base import Codec
 from collectors.exchanges.order import Order
 from collectors.exchanges.wire import ContractSize
 from core.names.market_keys import exchange_of
-from markets.events import Funding, Quote, StreamState
+from markets.events import Quote, StreamState
 from markets.sync.swaps import SIZE_FIELDS
-from tests.collectors.codecs.test_swaps import BY_CONTRACTS
-from tests.support.exchanges.swap_frames import SWAP_QUOTES, SWAP_TRADES, made
+from tests.collectors.codecs.test_swaps import BY_CONTRACTS, SPELLED_OUT
+from tests.support.exchanges.swap_frames import SAID, SWAP_QUOTES, SWAP_TRADES, made
 
 
 @pytest.mark.parametrize("market", BY_CONTRACTS)
@@ -48,7 +49,10 @@ def test_a_contract_size_that_is_withdrawn_ends_the_belief_and_a_new_one_holds_a
 
 SIZE_ROWS: dict[str, tuple[dict[str, Any], str]] = {
     "okx:swap": ({"instId": "BTC-USDT-SWAP", "ctMult": "1"}, "ctVal"),
-    "gate:swap": ({"name": "BTC_USDT", "funding_rate": "0.0001"}, "quanto_multiplier"),
+    "gate:swap": (
+        {"name": "BTC_USDT", "mark_price": "100.51", "funding_rate": "0.0001"},
+        "quanto_multiplier",
+    ),
     "kucoin:swap": ({"symbol": "XBTUSDTM", "fundingFeeRate": 0.0001}, "multiplier"),
     "mexc:swap": ({"symbol": "BTC_USDT"}, "contractSize"),
 }
@@ -71,7 +75,7 @@ def test_fields_of_the_contract_size_are_those_of_the_catalogue() -> None:
 def test_another_contract_size_than_is_configured_ends_the_belief_at_once(market: str, said: Any) -> None:
     codec, native_id = connected_with(market, 12.0)
     assert codec.decode(SWAP_QUOTES[market], 1, 1)
-    assert [type(each) for each in codec.polled(size_said(market, "12.0"), 2, 2)] in ([], [Funding])
+    assert not any(isinstance(each, StreamState) for each in codec.polled(size_said(market, "12.0"), 2, 2))
     (gap, *_) = codec.polled(size_said(market, said), 3, 3)
     assert isinstance(gap, StreamState)
     assert (gap.exchange, gap.symbols, gap.state) == (market, ("BTC/USDT",), "gap")
@@ -109,3 +113,13 @@ def connected_with(market: str, size: float) -> tuple[Codec, str]:
     codec = made(market, contract_sizes={native_id: ContractSize(size)})
     codec.order = Order()
     return codec, native_id
+
+
+def test_the_list_of_gates_contracts_says_what_tickers_say() -> None:
+    """Of a contract that nobody trades there are no tickers for long."""
+    (row,) = json.loads(SAID["gate:swap"][0])["result"]
+    row = {"name": row.pop("contract"), **row, "quanto_multiplier": "0.05"}
+    events = made("gate:swap").polled(json.dumps([row]).encode(), 1_700_000_000_123_000, 1)
+    assert [structs.replace(each, received_ts_us=0, received_mono_ns=0) for each in events] == [
+        structs.replace(each, exchange_ts_us=None) for each in SPELLED_OUT["gate:swap"]
+    ]

@@ -186,11 +186,10 @@ class TestBinance:
         [
             '{"e":"24hrTicker","E":1,"s":"BTCUSDT","b":"1","B":"1","a":"2","A":"1"}',
             '{"e":"aggTrade","E":1,"s":"BTCUSDT","a":1,"p":"1","q":"1","f":1,"l":1,"T":1,"m":true}',
-            '{"e":"depthUpdate","E":1,"s":"BTCUSDT","U":1,"u":2,"b":[["1","1"]],"a":[]}',
             '{"lastUpdateId":160,"bids":[["1","1"]],"asks":[["2","1"]]}',
             '{"e":"kline","E":1,"s":"BTCUSDT","k":{"t":1,"o":"1"}}',
         ],
-        ids=["24h ticker", "aggTrade", "depth", "depth5", "kline"],
+        ids=["24h ticker", "aggTrade", "book of no symbol", "kline"],
     )
     @pytest.mark.parametrize("wrapped", [False, True])
     def test_other_streams_are_unknown_kinds(self, frame: str, wrapped: bool) -> None:
@@ -230,7 +229,7 @@ class TestBybit:
         ]
         assert not any(event.is_history for event in events)
 
-    @pytest.mark.parametrize("topic", ["orderbook.50.BTCUSDT", "tickers.BTCUSDT", "kline.1.BTCUSDT"])
+    @pytest.mark.parametrize("topic", ["orderbook.rpi.BTCUSDT", "tickers.BTCUSDT", "kline.1.BTCUSDT"])
     def test_other_topics_are_unknown_kinds(self, topic: str) -> None:
         frame = f'{{"topic":"{topic}","ts":1,"type":"snapshot","data":{{"s":"BTCUSDT","b":[],"a":[]}}}}'
         assert decoded("bybit", frame) == ([], {"unknown_kind": 1})
@@ -269,9 +268,9 @@ class TestMexc:
         ((trade,), counts) = decoded("mexc", mexc_deals(deal))
         assert (trade.price, trade.exchange_ts_us, counts) == (5.0, None, {"bad_time": 1})
 
-    def test_depth_and_klines_are_unknown_kinds(self) -> None:
-        depth = mexc_push("spot@public.aggre.depth.v3.api.pb@100ms@BTCUSDT", symbol="BTCUSDT")
-        assert decoded("mexc", depth) == ([], {"unknown_kind": 1})
+    def test_klines_are_unknown_kinds(self) -> None:
+        klines = mexc_push("spot@public.kline.v3.api.pb@Min1@BTCUSDT", symbol="BTCUSDT")
+        assert decoded("mexc", klines) == ([], {"unknown_kind": 1})
 
     def test_a_push_rendered_as_json_decodes_too(self) -> None:
         frame = (
@@ -307,7 +306,7 @@ class TestGate:
         frame = str(EVERY_TRADE["gate"]).replace("spot.trades", "spot.trades_v2")
         assert decoded("gate", frame) == decoded("gate", EVERY_TRADE["gate"])
 
-    @pytest.mark.parametrize("channel", ["spot.tickers", "spot.order_book", "spot.candlesticks"])
+    @pytest.mark.parametrize("channel", ["spot.tickers", "spot.order_book_2", "spot.candlesticks"])
     def test_other_channels_are_unknown_kinds(self, channel: str) -> None:
         frame = f'{{"time":1,"channel":"{channel}","event":"update","result":{{"t":1,"s":"BTC_USDT"}}}}'
         assert decoded("gate", frame) == ([], {"unknown_kind": 1})
@@ -337,9 +336,7 @@ class TestKuCoin:
         frame = str(EVERY_QUOTE["kucoin"]).replace('["101.5","2"]', bids)
         assert decoded("kucoin", frame) == ([], {"empty_side": 1})
 
-    @pytest.mark.parametrize(
-        "topic", ["/market/level2:BTC-USDT", "/market/snapshot:BTC-USDT", "/spotMarket/level2Depth5:BTC-USDT"]
-    )
+    @pytest.mark.parametrize("topic", ["/market/level3:BTC-USDT", "/market/snapshot:BTC-USDT"])
     def test_other_topics_are_unknown_kinds(self, topic: str) -> None:
         frame = f'{{"type":"message","topic":"{topic}","data":{{"asks":[["1","2"]],"time":1}}}}'
         assert decoded("kucoin", frame) == ([], {"unknown_kind": 1})
@@ -358,7 +355,7 @@ class TestOkx:
         frame = str(EVERY_QUOTE["okx"]).replace('[["101.6","3","0","4"]]', "[]")
         assert decoded("okx", frame) == ([], {"empty_side": 1})
 
-    @pytest.mark.parametrize("channel", ["books", "books5", "mark-price", "candle1D"])
+    @pytest.mark.parametrize("channel", ["books-rpi", "mark-price", "candle1D"])
     def test_other_channels_are_unknown_kinds(self, channel: str) -> None:
         frame = str(EVERY_QUOTE["okx"]).replace("bbo-tbt", channel)
         assert decoded("okx", frame) == ([], {"unknown_kind": 1})
@@ -383,7 +380,7 @@ class TestBitget:
         frame = str(EVERY_QUOTE["bitget"]).replace('"SPOT"', '"USDT-FUTURES"')
         assert decoded("bitget", frame) == ([], {"unknown_kind": 1})
 
-    @pytest.mark.parametrize("channel", ["books", "books5", "candle1m"])
+    @pytest.mark.parametrize("channel", ["rfq-trades", "candle1m"])
     def test_other_channels_are_unknown_kinds(self, channel: str) -> None:
         frame = str(EVERY_QUOTE["bitget"]).replace("books1", channel)
         assert decoded("bitget", frame) == ([], {"unknown_kind": 1})

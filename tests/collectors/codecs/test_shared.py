@@ -339,7 +339,7 @@ OUR_CHANNELS = {channel for _, channel in FIRST} | set(CONTROLS) | {"subscribe"}
 @pytest.mark.parametrize("exchange", SPOTS)
 def test_every_other_channel_is_counted_as_an_unknown_kind(exchange: str) -> None:
     paths = (VISIBLE / exchange / "spot").glob("*.jsonl")
-    others = {path.stem for path in paths if not re.match(r"(uta_)?rest_", path.stem)} - OUR_CHANNELS
+    others = {path.stem for path in paths if not re.match(r"(uta_)?(rest_|depth)", path.stem)} - OUR_CHANNELS
     if (exchange, "ticker") not in FIRST:
         others.add("ticker")
     for channel in others:

@@ -89,11 +89,11 @@ class TestResync:
         book = Book(Chained(straddles=False, waits=False))
         bids, asks = [("3366.1", "7")], [("3366.8", "9"), ("3368", "8"), ("3372", "8")]
         said = [(float(price), float(size)) for price, size in asks]
-        right = {"checksum": 831078360, "texts": (bids, asks)}
-        assert book.apply(update("snapshot", [(3366.1, 7.0)], said, **right)) == "applied"  # type: ignore[arg-type]
-        changed = {"texts": ([("3366", "6")], [("3372", "0"), ("3368", "8")])}
-        rows = {"bids": [(3366.0, 6.0)], "asks": [(3372.0, 0.0), (3368.0, 8.0)]}
-        assert book.apply(update("delta", **rows, **changed, checksum=-1881014294)) == "applied"  # type: ignore[arg-type]
+        whole = update("snapshot", [(3366.1, 7.0)], said, checksum=831078360, texts=(bids, asks))
+        assert book.apply(whole) == "applied"
+        texts = ([("3366", "6")], [("3372", "0"), ("3368", "8")])
+        changed = [(3366.0, 6.0)], [(3372.0, 0.0), (3368.0, 8.0)]
+        assert book.apply(update("delta", *changed, checksum=-1881014294, texts=texts)) == "applied"
         assert book.apply(update("delta", texts=([("3366", "6")], []), checksum=5)) == "gap"
         assert book.counts["checksum"] == 1
 

@@ -187,7 +187,7 @@ def test_a_channel_that_has_sent_something_can_be_deleted(pages: Client) -> None
 HEALTH = {
     "name": "silence", "enabled": "on", "what": "exchange_silent", "severity": "critical", "for_s": "0",
     "clear_after_s": "0", "cool_down_s": "0", "digest_minutes": "0", "remind_minutes": "0",
-    "quiet_zone": "UTC",
+    "quiet_zone": "UTC", "funding_unit": "8h",
 }  # fmt: skip
 
 
@@ -286,7 +286,10 @@ def test_a_new_desk_has_a_rule_for_every_kind_of_finding_and_keeps_what_the_oper
 ) -> None:
     assert seed_rules() == len(RULES)
     assert {rule.what for rule in AlertRule.objects.all()} == set(What.values)
-    assert all(rule.enabled != rule.of_opportunities for rule in AlertRule.objects.all())
+    off = {rule.what for rule in AlertRule.objects.all() if not rule.enabled}
+    assert off == {What.OPPORTUNITY, What.FUNDING_SPREAD}, (
+        "how much is worth a message is the trader's to say"
+    )
     AlertRule.objects.exclude(what=What.REDIS).delete()
     assert seed_rules() == 0
     assert "Redis is down" in text(pages, page("alertrule_changelist"))

@@ -25,7 +25,7 @@ from tests.opportunities.test_episodes import closed
 FORM = {
     "name": "moves", "enabled": "on", "what": "opportunity", "severity": "info", "for_s": "0",
     "clear_after_s": "0", "cool_down_s": "", "tell_resolved": "", "digest_minutes": "0",
-    "remind_minutes": "0", "quiet_zone": "UTC",
+    "remind_minutes": "0", "quiet_zone": "UTC", "funding_unit": "8h",
 }  # fmt: skip
 
 

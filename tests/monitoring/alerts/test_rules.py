@@ -165,8 +165,8 @@ def test_what_is_idle_may_be_forgotten(terms: Terms, readings: Looks) -> None:
 # --- who is meant, and when --------------------------------------------------------------------------
 
 
-def test_a_rule_can_look_at_opportunities_and_at_every_kind_of_finding() -> None:
-    assert sorted(What.values) == sorted(["opportunity", *kinds])
+def test_a_rule_can_look_at_opportunities_at_funding_and_at_every_kind_of_finding() -> None:
+    assert sorted(What.values) == sorted(["opportunity", "funding_spread", "funding_interval", *kinds])
 
 
 @pytest.mark.parametrize(

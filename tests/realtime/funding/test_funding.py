@@ -14,7 +14,8 @@ from redis import Redis
 from core.channel import Channel
 from markets.config import InstrumentConfig, MarketConfig, Shard
 from markets.events import Funding, SinkEvent
-from realtime.funding import api, wire
+from markets.follow import fundings as wire
+from realtime.funding import api
 from realtime.funding.sink import FundingSink
 from realtime.funding.wire import Snapshot, SwapRow
 
