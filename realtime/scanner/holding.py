@@ -97,8 +97,8 @@ class Moment(Struct, frozen=True):
 
 
 class Held(Struct, frozen=True):
-    """Rows that are held at a moment: their two legs, whether the first is the one that is sold, and the
-    entry edge.
+    """Rows that are held at a moment: the legs that are bought and sold, whether the sold one is the pair's
+    first, and the entry edge.
 
     `fee` is of every leg; `ratio` the median of the first leg's mid over the second's, NaN where unknown;
     `borrow` a fraction over the time held.
@@ -106,8 +106,8 @@ class Held(Struct, frozen=True):
 
     moment: Moment
     fee: Floats
-    one: Ints
-    two: Ints
+    buy: Ints
+    sell: Ints
     sell_first: Bools
     entry: Floats
     ratio: Floats
@@ -115,10 +115,7 @@ class Held(Struct, frozen=True):
 
     def columns(self, names: Collection[str]) -> dict[str, Floats]:
         """Some of `NETS`; only what they are made of is gathered."""
-        buy, sell = (
-            np.where(self.sell_first, self.two, self.one),
-            np.where(self.sell_first, self.one, self.two),
-        )
+        buy, sell = self.buy, self.sell
         funding, buy_fee, sell_fee = self.moment.funding, self.fee[buy], self.fee[sell]
         paid = funding[sell] - funding[buy]
         zero = net_zero(self.entry, paid, buy_fee, sell_fee, self.borrow)
@@ -129,12 +126,12 @@ class Held(Struct, frozen=True):
             elif name == "net_zero":
                 found[name] = zero
             else:
-                found[name] = zero + exit_bps(self._exit(buy, sell, name == "net_median"), buy_fee, sell_fee)
+                found[name] = zero + exit_bps(self._exit(name == "net_median"), buy_fee, sell_fee)
         return found
 
-    def _exit(self, buy: Ints, sell: Ints, of_median: bool) -> Floats:
+    def _exit(self, of_median: bool) -> Floats:
         """Exit spread as now, or of the median: with it each book is as wide as it is now."""
-        bid, ask = self.moment.bid, self.moment.ask
+        bid, ask, buy, sell = self.moment.bid, self.moment.ask, self.buy, self.sell
         if not of_median:
             found: Floats = ask[sell] / bid[buy] - 1
             return found

@@ -140,7 +140,7 @@ class ScanTable(ScanRows):
         edge12 = edge_bps(bid1, ask2, self._costs[0])
         edge21 = edge_bps(bid2, ask1, self._costs[1])
         first = self.sell_first = ~(edge21 > edge12)
-        buy, sell = np.where(first, two, one), np.where(first, one, two)
+        buy, sell = self.buy, self.sell = np.where(first, two, one), np.where(first, one, two)
         self.edge = np.where(first, edge12, edge21)
         self.size = np.minimum(bid_size[sell], ask_size[buy]) * ask[buy]
         worth = self.legs["worth"][one]

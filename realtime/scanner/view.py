@@ -65,7 +65,18 @@ class Query(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     net: Literal["", "show", "hide"] = ""
 
 
-_WAY: Final = ("sell_first", "edge", "size", "spread", "passed", "failed", "unknown", "blocked")
+_WAY: Final = (
+    "sell_first",
+    "buy",
+    "sell",
+    "edge",
+    "size",
+    "spread",
+    "passed",
+    "failed",
+    "unknown",
+    "blocked",
+)
 """What is said of the better direction: figures of one row are of one moment."""
 
 _HELD: Final[dict[SortKey, tuple[str, ...]]] = {
@@ -161,11 +172,13 @@ class View:
         if not names:
             return {}
         table = self.table
-        first, entry = (self._held.get(name, getattr(table, name))[rows] for name in ("sell_first", "edge"))
-        held = Held(
-            self._moment or self._now(), table.taker_fee, table.leg1[rows], table.leg2[rows], first, entry,
-            table.ratio[rows], self.query.borrow / 100 * self.hours / DAY_H,
-        )  # fmt: skip
+        where = slice(None) if len(rows) == len(table) and rows is self._candidates else rows
+        legs = (
+            self._held.get(name, getattr(table, name))[where]
+            for name in ("buy", "sell", "sell_first", "edge")
+        )
+        borrow = self.query.borrow / 100 * self.hours / DAY_H
+        held = Held(self._moment or self._now(), table.taker_fee, *legs, table.ratio[where], borrow)
         return {name: as_edge(column) for name, column in held.columns(names).items()}
 
     def _now(self) -> Moment:
@@ -244,10 +257,11 @@ def as_percent(percent: Floats) -> Floats:
 
 def as_amount(amounts: Floats) -> Floats:
     """Sizes and volumes as they are shown, and sorted: cents only where they matter, of less the digits."""
-    small = (amounts != 0) & (np.abs(amounts) < 1)
-    digits = 10.0 ** (2 - np.floor(np.log10(np.where(small, np.abs(amounts), 1.0))))
     shown = np.where(amounts < 100, amounts.round(2), amounts.round())
-    return np.where(small, (amounts * digits).round() / digits, shown)
+    small = np.flatnonzero((amounts != 0) & (np.abs(amounts) < 1))
+    digits = 10.0 ** (2 - np.floor(np.log10(np.abs(amounts[small]))))
+    shown[small] = (amounts[small] * digits).round() / digits
+    return shown
 
 
 def _sort_values(table: ScanTable, key: SortKey, rows: Ints) -> Floats:

@@ -18,6 +18,9 @@ from redis import Redis
 from markets.config import MarketConfig
 from markets.models import Symbol
 from markets.selectors import load_config
+from realtime.funding import wire as funding_wire
+from tests.realtime.funding.test_funding import publish
+from tests.realtime.funding.test_funding import swap as funded
 from tests.support.browser import Complaints, profile, session_cookies
 from tests.support.live import Web, daphne
 from tests.support.scan_shard import Shard
@@ -217,3 +220,80 @@ async def test_the_drawer_of_a_pair_that_is_compared_no_more_says_why(
         await expect(page.locator("#drawer-body")).to_have_text(
             re.compile("^Not compared: .*BTC/USDT"), timeout=30_000
         )
+
+
+def _publish_funding(redis: Redis) -> None:
+    rows = [funded("bybit", "BTC/USDT", 0.0001, 8), funded("gate", "BTC/USDT", 0.0004, 8)]
+    redis.delete(funding_wire.SHARDS)
+    publish(redis, *rows)
+
+
+async def test_pairs_with_swaps_say_what_they_leave_when_they_are_held(
+    page: Page, web: Web, config: MarketConfig, empty_redis: Redis
+) -> None:
+    _publish_funding(empty_redis)
+    async with speaking(empty_redis, await database_sync_to_async(_with_swaps)()) as shard:
+        shard.quote("gate:swap", 101.0, "BTC/USDT:USDT")
+        await page.goto(f"{web.url}/scanner?search=btc&kind=swap-swap")
+        row = page.locator('tr[data-id="BTC/USDT|bybit:swap|gate:swap"]')
+        await expect(row.locator("td.funding")).to_have_text("+3.0 bps")
+        await expect(page.locator("#funding-head")).to_have_text("Funding 8 h")
+        await expect(row.locator("td.net_zero")).to_have_text(re.compile(r"^\+\d+\.\d bps$"))
+        await expect(row.locator("td.net_now")).to_have_text(re.compile(r"^-\d+\.\d bps$"))
+        await expect(row.locator("td.net_median")).to_have_text("–")
+        assert "5 minutes" in str(await row.locator("td.net_median").get_attribute("title"))
+
+        await page.click("#held summary")
+        await page.fill('[name="hold"]', "24")
+        await expect(row.locator("td.funding")).to_have_text("+9.0 bps")
+        await expect(page.locator("#funding-head")).to_have_text("Funding 24 h")
+        await page.fill('[name="min_net"]', "100000")
+        await expect(page.locator("#notice")).to_contain_text("No pair matches")
+        await page.fill('[name="min_net"]', "")
+        await page.click('[data-sort="net_now"]')
+        await expect(page).to_have_url(re.compile(r"sort=net_now.*kind=swap-swap.*hold=24"))
+        await page.set_viewport_size({"width": 390, "height": 844})
+        await expect(row.locator("td.net_now")).to_be_visible()
+        for other in ("net_zero", "net_median", "funding", "size"):
+            await expect(row.locator(f"td.{other}")).to_be_hidden()
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 390
+        await page.set_viewport_size({"width": 1280, "height": 800})
+
+        await row.locator(".open").click()
+        terms = page.locator("#drawer-net #net tr")
+        await page.fill('#position [name="size"]', "5000")
+        await expect(terms.nth(2).locator(".money")).to_have_text("+6.00 USDT")
+        await expect(page.locator("#held-for")).to_have_text("Held for 24 h")
+        await page.click("#drawer-funding")
+        await expect(page.locator("#drawer-title")).to_have_text("BTC/USDT")
+        await expect(page.locator('#pair [name="buy"]')).to_have_value("bybit:swap")
+        await expect(page.locator('#pair [name="sell"]')).to_have_value("gate:swap")
+        await expect(page).to_have_url(re.compile(r"/funding\?.*hours=24$"))
+
+
+async def test_unknown_funding_is_a_dash_that_says_why_and_spot_loses_no_width_to_it(
+    page: Page, web: Web, config: MarketConfig, empty_redis: Redis
+) -> None:
+    async with speaking(empty_redis, await database_sync_to_async(_with_swaps)()):
+        await page.goto(f"{web.url}/scanner?search=btc&kind=spot-swap")
+        cell = page.locator(f'tr[data-id="{MIXED}"] td.net_zero')
+        await expect(cell).to_have_text("–")
+        await expect(cell).to_have_attribute("title", "Gate swap: nothing was said of its funding")
+        await page.select_option('[name="kind"]', "spot-spot")
+        await expect(page.locator("#tally")).to_have_text("563 pairs, 28 match")
+        await expect(page.locator(".net >> visible=true")).to_have_count(0)
+        await page.goto(f"{web.url}/scanner?hold=9999")
+        await expect(page.locator("#notice")).to_contain_text(
+            "hold: 9999 must be hours above 0, 720 at most."
+        )
+        await page.click("#notice button")
+        await expect(page.locator("#tally")).to_have_text("563 pairs, 563 match")
+
+
+async def test_the_page_of_a_basis_pair_names_its_two_markets(
+    page: Page, web: Web, config: MarketConfig, empty_redis: Redis
+) -> None:
+    async with speaking(empty_redis, await database_sync_to_async(_with_swaps)()):
+        await page.goto(f"{web.url}/opportunities/explain?id=BTC/USDT|gate|gate:swap")
+        await expect(page.locator("table.ways thead")).to_contain_text("Buy on Gate spot, sell on Gate swap")
+        await expect(page.locator("table.ways")).to_contain_text("bid Gate swap / bid Gate spot − 1")

@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from core.names.market_keys import exchange_of, market_of
+from core.web.refused import Refused
 from engine.funding.net import leg_funding
 from engine.funding.settlements import FundingTerms
 from markets.config import ExchangeConfig, FilterConfig, ListingConfig, MarketConfig
 from realtime.funding.net import NetQuery, net
 from realtime.funding.wire import Snapshot, SwapRow
 from realtime.scanner import view as scan_view
-from realtime.scanner.api import COLUMNS, _csv_row
+from realtime.scanner.api import COLUMNS, _csv_row, query_of
 from realtime.scanner.book import ScanBook
 from realtime.scanner.holding import KEPT, LegFunding
 from realtime.scanner.messages import CELLS, NET_CELLS, Page, make_page
@@ -327,3 +328,20 @@ def test_the_first_rows_are_those_of_the_whole_order(
         assert view.rows(slice(0, least)).tolist() == whole[:least]
         assert view.rows(slice(least, least + 3)).tolist() == whole[least : least + 3]
         assert view.order.tolist() == whole
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"hold": "0"}, "hold: '0' must be a number above 0, 720 at most"),
+        ({"hold": "721"}, "hold: '721' must be a number above 0, 720 at most"),
+        ({"hold": "a day"}, "hold: 'a day' must be a number above 0, 720 at most"),
+        ({"borrow": "-1"}, "borrow: '-1' must be a number from 0 to 100"),
+        ({"exit": "soon"}, "exit: 'soon' must be one of median, now, zero"),
+    ],
+)
+def test_what_cannot_be_held_is_refused_by_name_with_what_can(given: dict[str, str], words: str) -> None:
+    with pytest.raises(Refused) as refused:
+        query_of(given)
+    assert str(refused.value).startswith(f"{words};")
+    assert query_of({"hold": "0.5"}).hold == 0.5
