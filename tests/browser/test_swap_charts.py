@@ -1,4 +1,4 @@
-"""Charts of swap legs in a real Chromium: the trade in words, mark over index, settlements and what they paid."""
+"""Charts of swap legs in a real Chromium: the trade in words, mark over index, what settlements paid."""
 
 import re
 import time
