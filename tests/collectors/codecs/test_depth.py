@@ -293,7 +293,8 @@ def test_a_change_of_a_kucoin_swap_is_one_level_of_a_side(side: str, sides: tupl
     (book,) = codec("kucoin:swap").decode(frame)
     assert isinstance(book, BookUpdate)
     assert (len(book.bids), len(book.asks)) == sides
-    assert book.bids + book.asks == [(Decimal("100.5"), Decimal("0.12"))]
+    level: tuple[Any, Any] = (Decimal("100.5"), Decimal("0.12"))
+    assert book.bids + book.asks == [level]
     assert (book.first_seq, book.last_seq, book.exchange_ts_us) == (9001, 9001, AT * 1000)
 
 
@@ -364,7 +365,8 @@ def test_a_book_that_a_quote_is_made_of_is_said_as_a_book_only_where_that_is_wan
     assert isinstance(same, Quote)
     assert isinstance(book, BookUpdate)
     assert (quote.bid, quote.bid_size) == (100.5, 0.2)
-    assert (book.kind, book.bids, book.last_seq) == ("snapshot", [(Decimal("100.5"), Decimal("0.20"))], 7)
+    level: tuple[Any, Any] = (Decimal("100.5"), Decimal("0.20"))
+    assert (book.kind, book.bids, book.last_seq) == ("snapshot", [level], 7)
 
 
 @pytest.mark.parametrize("market", CODECS)
