@@ -1,6 +1,8 @@
 """Every real frame of an order book that we can see decodes to what a generic reading of it says."""
 
+import gzip
 import json
+from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -20,9 +22,11 @@ from collectors.recorded import Line, parse_line
 from core.names.market_keys import SWAP, exchange_of, market_of
 from engine.books.book import Book
 from engine.books.checksum import checksum
-from markets.events import BookUpdate, Level
+from markets.events import BookUpdate, Level, Quote
 
-VISIBLE = Path(settings.BASE_DIR).parent / "shared" / "wire" / "visible"
+SHARED = Path(settings.BASE_DIR).parent / "shared"
+VISIBLE = SHARED / "wire" / "visible"
+RAW = SHARED / "recordings" / "binance_raw_frames_20240808"
 
 pytestmark = [
     pytest.mark.shared,
@@ -191,7 +195,26 @@ def best(side: dict[float, float], sign: int) -> list[Level]:
     return sorted(((p, s) for p, s in side.items() if s), key=lambda level: sign * level[0])
 
 
-def test_decimals_keep_the_spelling() -> None:
-    (_, line) = next(lines("binance"))
-    (book,) = books(codec("binance"), line)
-    assert all(isinstance(price, Decimal) and str(price).count(".") == 1 for price, _ in book.bids)
+@pytest.mark.skipif(not RAW.is_dir(), reason=f"no recorded sessions: {RAW} is missing")
+@pytest.mark.parametrize(("market", "file"), [("binance", "spot"), ("binance:swap", "usdm")])
+def test_the_book_of_a_session_is_what_the_exchange_says_its_best_is(market: str, file: str) -> None:
+    """Snapshot and deltas of six minutes, against the best bid and ask that came on another channel."""
+    with gzip.open(RAW / f"{file}_btcusdt_20240808.gz") as recorded:
+        frames = [line.split(b" ", 1)[1] for line in recorded]
+    one, book, tickers = codec(market, exact=False), Book(CODECS[market].book_rule), dict[str, Quote]()
+    outcomes: Counter[str] = Counter()
+    compared = 0
+    for frame in frames:
+        updates = one.snapshot(frame, "BTCUSDT") if b'"lastUpdateId"' in frame else one.decode(frame)
+        for update in updates:
+            if isinstance(update, Quote):
+                tickers[generic(frame)["data"]["u"]] = update
+            elif isinstance(update, BookUpdate):
+                outcomes[book.apply(update)] += 1
+                said = tickers.get(str(book.last_seq))
+                if said is not None and not book.resyncing:
+                    assert book.best() == (said.bid, said.bid_size, said.ask, said.ask_size)
+                    compared += 1
+    assert outcomes["applied"] > 1000
+    assert outcomes["gap"] == 0
+    assert compared > 10
