@@ -68,7 +68,7 @@ class Head(Struct):
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """What a row says, in the order of its tuple."""
+        """Names of what a row says, in the order of its tuple."""
         return CELLS + NET_CELLS if self.net else CELLS
 
 

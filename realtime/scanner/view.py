@@ -86,7 +86,7 @@ _HELD: Final[dict[SortKey, tuple[str, ...]]] = {
 }  # fmt: skip
 
 _LEAST: Final = 2_048
-"""Rows that are put in order at first: those of the first pages. Whoever turns further has all put so."""
+"""Rows that are put in order at first: those of the first pages. A user who turns further has all put so."""
 
 
 class View:
@@ -186,7 +186,7 @@ class View:
         return Moment(self.table.bid, self.table.ask, self.table.funding.within(self.hours))
 
     def _passing(self, rows: Ints, nets: Mapping[str, Floats]) -> Bools | None:
-        """Which rows are within the limits that prices decide on; None: there are none."""
+        """Mask of the rows within the limits that prices decide on; None: there are none."""
         table, query = self.table, self.query
         asked: list[Bools] = []
         # A comparison with NaN is false: what is unknown passes no limit.
