@@ -42,10 +42,6 @@ class ScanRows:
         self._converted = np.array([leg.quote != quote_of(leg.counts_as) for leg in self.listings], bool)
         self.symbol_place = self._symbol_places()
         self.of_filter = self._of_filters()
-        is_swap = np.array([market_of(key) == SWAP for key in self.exchanges], bool)
-        self.has_swap = (
-            (is_swap[self.exchange1] | is_swap[self.exchange2]) if self.pairs else np.zeros(0, bool)
-        )
         self.most_age_ms = np.array(
             [gates.most_age_ms(config.gates, pair, None) for pair in self.pairs], float
         )

@@ -102,7 +102,7 @@ class View:
         self.hours, self._exit = _terms(table, query)
         self._candidates = np.flatnonzero(_selected(table, query))
         asks = query.sort in NETS or query.min_net is not None or query.net == "show"
-        self.has_net = asks or (query.net == "" and bool(table.has_swap[self._candidates].any()))
+        self.has_net = asks or (query.net == "" and bool(table.with_swap[self._candidates].any()))
         self.sort()
 
     def sort(self) -> None:
