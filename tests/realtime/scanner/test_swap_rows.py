@@ -1,6 +1,7 @@
 """Rows of pairs with a swap: a collector's words reach the table, which judges and explains as it did."""
 
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,7 +63,8 @@ def table_of(scanner: Scanner, config: MarketConfig) -> ScanTable:
     _, rows = LegColumns(scanner.legs, config.gates).update(scanner.legs, NOW_NS)
     order = {(leg.exchange, leg.listing.symbol): leg.index for leg in scanner.legs}
     places = [order[leg.exchange, leg.symbol] for leg in config.listings]
-    scan = scan_of(config, {}, **{name: rows[name][places] for name in rows.dtype.names or ()})
+    columns: dict[str, Any] = {name: rows[name][places] for name in rows.dtype.names or ()}
+    scan = scan_of(config, {}, **columns)
     now_s = time.monotonic()
     table.take(scan, table.match(scan), now_s, False)
     table.take_evidence(scan, table.match(scan))
