@@ -166,6 +166,7 @@ def _filters(swaps: bool) -> int:
         close_edge_bps=FINDER_CLOSE_BPS,
         min_duration_ms=FINDER_DURATION_MS,
         charted=False,
+        pair_kinds=[kind.value for kind in (PairKind if swaps else (PairKind.SPOT,))],
     )
     if not swaps:
         return 2

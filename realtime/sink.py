@@ -14,7 +14,7 @@ from engine.charts.spread import SpreadEngine
 from engine.scan.lifecycle import opportunity_events
 from engine.scan.scanner import Scanner
 from markets.config import MarketConfig, Shard
-from markets.events import Quote, SinkEvent, SpreadPoints, StreamState
+from markets.events import Funding, MarkPrice, Quote, SinkEvent, SpreadPoints, StreamState
 from markets.fees.book import Fees
 from realtime.charts.publisher import FLUSH_EVERY_S, Publisher
 from realtime.scanner.publisher import FLUSH_EVERY_S as SCAN_EVERY_S
@@ -37,6 +37,8 @@ class RealtimeSink:
     growth-free merging of what waits for it. Points, episodes and findings are emitted, too: the sinks
     after this one may keep them.
     """
+
+    wants = frozenset({Quote, StreamState, Funding, MarkPrice})
 
     def __init__(self, channel: Channel[SinkEvent], shard: Shard, emit: EmitDerived) -> None:
         self._channel = channel
@@ -123,6 +125,10 @@ class RealtimeSink:
             self._scanner.on_state(event)
             self._engine.on_state(event)
             self._handled = event
+        elif isinstance(event, Funding):
+            self._scanner.on_funding(event)
+        elif isinstance(event, MarkPrice):
+            self._scanner.on_mark(event)
 
     def _as_of(self) -> tuple[int, int]:
         """Both clocks now, or while events wait only at the last that was handled.

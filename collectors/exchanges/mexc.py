@@ -324,7 +324,7 @@ class MexcSwap(SwapCodec):
     ) -> Sequence[Decoded]:
         """Decode by the fast path; any other frame as `Codec.decode`."""
         try:
-            if SWAP_QUOTE in frame:
+            if SWAP_QUOTE in frame and not self.also_books:
                 push = self._swap_quote(frame)
                 book, size = push.data, self.contract_sizes[push.symbol]
                 bid, ask = book.bids[0], book.asks[0]

@@ -17,7 +17,8 @@ Outcome = Literal["applied", "ignored", "waiting", "gap"]
 """What became of an update: `ignored` is older than the book, `waiting` came while it is resyncing, `gap`
 means that it is resyncing from now on, or still: a newer snapshot is needed."""
 
-MOST_LEVELS: Final = 1000
+MOST_LEVELS: Final = 2000
+"""A side; of Binance's busiest 1,000 were too few: in three minutes most of them were gone."""
 MOST_WAITING: Final = 1000
 """Deltas that wait for a snapshot, the newest: 100 s of one every 100 ms."""
 
@@ -155,7 +156,7 @@ class Book:
         if self._spelled is not None and not self._is_spelled_so(self._spelled, update):
             return self._resync("checksum", "its checksum is wrong")
         if bids.is_shallow or asks.is_shallow:
-            return self._resync("shallow", "most of the levels that were kept are gone")
+            return self._resync("shallow", "few of the levels that were kept are left")
         if update.last_seq is not None:
             self.last_seq = update.last_seq
         now_ns = max(update.received_mono_ns, self.updated_mono_ns)  # a delta may have waited

@@ -13,8 +13,12 @@ one level, and none of two prices with fewer than 16 digits meet. A key is the p
 from bisect import bisect_left
 from collections.abc import Iterable
 from math import inf
+from typing import Final
 
 from markets.events import Level
+
+FEW_LEVELS: Final = 50
+"""Where the best levels went away and fewer are left, with nothing known behind them, it must begin again."""
 
 
 class Side:
@@ -76,8 +80,8 @@ class Side:
 
     @property
     def is_shallow(self) -> bool:
-        """Whether most of the levels that were kept are gone, and those behind them are not known."""
-        return self.horizon < inf and len(self.keys) < self.most_levels // 4
+        """Whether few levels are left of those that were kept, and those behind them are not known."""
+        return self.horizon < inf and len(self.keys) < min(FEW_LEVELS, self.most_levels // 4)
 
     def top(self, levels: int | None = None) -> list[Level]:
         """Return the best levels, all of them by default."""

@@ -98,6 +98,13 @@ def exit_bps(exit_spread: Any, buy_fee: Any, sell_fee: Any) -> Any:
     return -exit_spread * (1 + sell_fee) * BPS / (1 + buy_fee)
 
 
+def median_exit(buy: tuple[Any, Any], sell: tuple[Any, Any], sold_over_bought: Any) -> Any:
+    """Exit spread where the middle prices stand to each other as the median of that says, and each book is
+    as wide as it is now; a fraction, NaN where it is unknown."""
+    (buy_bid, buy_ask), (sell_bid, sell_ask) = buy, sell
+    return sell_ask / buy_bid * (buy_bid + buy_ask) / (sell_bid + sell_ask) * sold_over_bought - 1
+
+
 def leg_funding(market_key: str, terms: FundingTerms | None, now_us: int, holding_s: float) -> float:
     """Rates charged to a leg within (now, now + holding], summed: 0 of a spot leg, NaN where unknown."""
     if market_of(market_key) != SWAP:

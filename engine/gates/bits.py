@@ -26,7 +26,12 @@ GATES: Final = (
 )  # fmt: skip
 """In the order they are shown. Each has one verdict per direction, `freshness` its two legs in one."""
 
-_COUNT: Final = len(GATES)
+SWAP_GATES: Final = ("funding", "settlement", "mark", "expiry")
+"""After them, of directions with a swap alone; see `engine.gates.swaps`."""
+
+ALL_GATES: Final = GATES + SWAP_GATES
+
+_COUNT: Final = len(ALL_GATES)
 FAILED: Final = (1 << _COUNT) - 1
 """The bits of verdict "fail", one per gate in their order; those of "unknown" lie `_COUNT` above."""
 
@@ -35,7 +40,7 @@ def bit(gate: str, verdict: Verdict) -> int:
     """The bit that says so; nothing to say where it passes."""
     if verdict == "pass":
         return 0
-    place = 1 << GATES.index(gate)
+    place = 1 << ALL_GATES.index(gate)
     return place if verdict == "fail" else place << _COUNT
 
 
@@ -59,7 +64,7 @@ Bits = NDArray[np.uint32]
 
 def verdict_of(bits: int, gate: str) -> Verdict:
     """Verdict of the bits on a gate."""
-    place = 1 << GATES.index(gate)
+    place = 1 << ALL_GATES.index(gate)
     if bits & place:
         return "fail"
     return "unknown" if bits & place << _COUNT else "pass"
@@ -73,7 +78,7 @@ def blocking(bits: Any, wallets_open: bool = False) -> Any:
 def first(bits: int) -> str:
     """The first gate, in their order, that these bits name; there must be one."""
     named = (bits | bits >> _COUNT) & FAILED
-    return GATES[(named & -named).bit_length() - 1]
+    return ALL_GATES[(named & -named).bit_length() - 1]
 
 
 def is_blocking(bits: int, gate: str) -> bool:
@@ -182,12 +187,18 @@ def table_bits(
     return np.asarray(beforehand | legs[buy] | legs[sell] | of_identity | of_edge)
 
 
-def counts(bits: Bits) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
-    """How many gates passed, failed and are unknown."""
+def counts(
+    bits: Bits, with_swap: NDArray[np.bool_] | None = None
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+    """How many gates passed, failed and are unknown; pairs without a swap are not asked its gates.
+
+    `with_swap` says which have one; None: none.
+    """
     failed = bits & FAILED
     unknown = (bits >> _COUNT) & ~failed
     n_failed, n_unknown = np.bitwise_count(failed), np.bitwise_count(unknown)
-    return (_COUNT - n_failed - n_unknown).astype(np.uint8), n_failed, n_unknown
+    asked = len(GATES) if with_swap is None else np.where(with_swap, _COUNT, len(GATES))
+    return np.asarray(asked - n_failed - n_unknown).astype(np.uint8), n_failed, n_unknown
 
 
 def _bits(*parts: tuple[NDArray[np.bool_], int]) -> Bits:

@@ -19,14 +19,17 @@ from math import isnan, nan
 from msgspec import Struct
 
 from core.names import formats as wording
+from core.names.market_keys import SWAP, market_of
 from core.names.symbols import base_of, quote_of
 from engine.conversions import Conversion, symbols_of, ways
-from engine.gates import freshness, wallets
+from engine.gates import freshness, swaps, wallets
 from engine.gates.bits import (
+    ALL_GATES,
     FAILED,
     GATES,
     IDENTITY,
     STALE,
+    SWAP_GATES,
     Bits,
     LegColumns,
     Verdict,
@@ -53,10 +56,12 @@ from markets.selection import ScanPair
 from markets.worth.reference import REFERENCE, is_dollar
 
 __all__ = [
+    "ALL_GATES",
     "FAILED",
     "GATES",
     "IDENTITY",
     "STALE",
+    "SWAP_GATES",
     "Bits",
     "Evidence",
     "Facts",
@@ -75,6 +80,7 @@ __all__ = [
     "identity_bits",
     "is_blocking",
     "judge",
+    "least_volume",
     "leg_bits",
     "most_age_ms",
     "most_unproven_bps",
@@ -136,7 +142,7 @@ class Facts:
             bits = bit("status", "pass" if listing.active else "fail")
             bits |= bit("fees", "pass" if self._fees.of(listing.exchange, listing.symbol).known else "fail")
             if is_dollar(quote_of(listing.counts_as)):  # otherwise it changes with what that is worth
-                bits |= volume_bits(listing.volume, 1.0, self.terms.min_volume)
+                bits |= volume_bits(listing.volume, 1.0, least_volume(listing, self.terms))
             self._of_listing[key] = bits
         return bits
 
@@ -177,8 +183,11 @@ class Facts:
             else f"{self.called(leg.exchange)} {_money(leg.listing.volume, leg.listing.quote, leg.worth)}"
             for leg in legs
         )
-        least = self.terms.min_volume
-        asked = f"at least {wording.amount(least)} {REFERENCE} on both" if least else "any volume"
+        least = [least_volume(leg.listing, self.terms) for leg in legs]
+        asked = f"at least {wording.amount(max(least))} {REFERENCE}" if any(least) else "any volume"
+        if any(least):
+            asked += " on both" if least[0] == least[1] else " of the swap"
+            asked += f", {wording.amount(min(least))} of the other" * (0 < min(least) < max(least))
         return Gate("volume", value, asked, verdict, f"24 h volume: {value}")
 
     def wallets(self, pair: ScanPair, buy: ListingConfig, sell: ListingConfig) -> Gate:
@@ -261,6 +270,7 @@ class LegSeen(Struct, frozen=True):
     talkers: int = 0  # other legs of the symbol that talk; a silent leg without any has a mute exchange
     moved_bps: float = nan  # how far the others moved since its last quote
     name: str = ""  # what words call its exchange; empty: its key
+    mark_moved_bps: float = nan  # how far the others moved since its mark price changed
 
     @property
     def exchange(self) -> str:
@@ -278,6 +288,7 @@ class Seen(Struct, frozen=True):
     identity: Evidence
     edge_bps: float = nan
     rate_ages_ms: Mapping[str, float] = {}  # since what currencies are worth was last quoted, by symbol
+    now: swaps.Now = (0, 0)  # only swaps are asked for it
 
     @property
     def value(self) -> float:
@@ -298,9 +309,16 @@ def bits_of(facts: Facts, seen: Seen, follows: FilterConfig | None = None) -> in
     for side in (seen.buy, seen.sell):
         bits |= leg_bits(side.leg, side.state, rate_of(side.leg, seen.pair.symbol), terms)
         bits |= STALE if seen.is_doubtful(side, terms, most_ms) else 0
-        bits |= volume_bits(side.leg.listing.volume, side.leg.worth, terms.min_volume)
+        bits |= volume_bits(side.leg.listing.volume, side.leg.worth, least_volume(side.leg.listing, terms))
+        bits |= swaps.leg_bits(side.leg, side.mark_moved_bps, seen.now, terms, follows)
     bits |= identity_bits(evidence.code, evidence.proven, seen.edge_bps, most_unproven_bps(terms, follows))
     return bits | size_bits(seen.size if terms.min_size <= 0 else seen.value, terms.min_size)
+
+
+def least_volume(listing: ListingConfig, terms: GateTerms) -> float:
+    """The least 24 h volume of a leg, in the reference currency; of a swap the higher of two."""
+    is_swap = market_of(listing.exchange) == SWAP
+    return max(terms.min_volume, terms.min_swap_volume) if is_swap else terms.min_volume
 
 
 def most_unproven_bps(terms: GateTerms, follows: FilterConfig | None) -> float:
@@ -331,6 +349,7 @@ def judge(facts: Facts, seen: Seen, follows: FilterConfig | None = None) -> list
         facts.volume(seen, verdict_of(bits, "volume")),
         facts.wallets(pair, buy, sell),
         facts.rate(seen, verdict_of(bits, "rate")),
+        *_of_swaps(seen, bits, terms, follows),
     ]
 
 
@@ -420,6 +439,30 @@ def _identity(seen: Seen, verdict: Verdict, terms: GateTerms, most_bps: float) -
     if value:
         words += f"; {value}"
     return Gate("identity", value or "no evidence yet", wanted(terms, most_bps), verdict, words)
+
+
+def _of_swaps(seen: Seen, bits: int, terms: GateTerms, follows: FilterConfig | None) -> list[Gate]:
+    """The gates of a direction with a swap, none where both legs are spot."""
+    legs = [leg for leg in (seen.buy, seen.sell) if leg.leg.swap is not None]
+    return [
+        Gate(
+            name,
+            ", ".join(f"{leg.exchange} {_swap_value(name, leg, seen, terms)}" for leg in legs),
+            swaps.wanted(name, terms, follows),
+            verdict_of(bits, name),
+            "; ".join(f"{leg.exchange} {_swap_words(name, leg, seen, terms)}" for leg in legs),
+        )
+        for name in SWAP_GATES
+        if legs
+    ]
+
+
+def _swap_words(name: str, side: LegSeen, seen: Seen, terms: GateTerms) -> str:
+    return swaps.leg_words(name, side.leg, side.mark_moved_bps, seen.now, terms)
+
+
+def _swap_value(name: str, side: LegSeen, seen: Seen, terms: GateTerms) -> str:
+    return swaps.leg_value(name, side.leg, seen.now, terms)
 
 
 def _size(seen: Seen, verdict: Verdict, terms: GateTerms) -> Gate:

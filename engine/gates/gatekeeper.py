@@ -9,7 +9,8 @@ from typing import Final
 
 from core.names import formats as wording
 from engine.gates import checks as gates
-from engine.gates import freshness
+from engine.gates import freshness, swaps
+from engine.gates.held import shortfall
 from engine.scan.directions import Direction
 from engine.scan.identity import PASS, SURE, Compared, Identity
 from engine.scan.legs import Leg
@@ -64,10 +65,13 @@ class Gatekeeper:
         self.identity.tick(now_mono_ns, now_ts_us)
 
     def blocked(self, direction: Direction, follows: FilterConfig, now_mono_ns: int) -> str:
-        """Closed gate for a filter, other than the size, in words; empty when none is."""
+        """Closed gate for a filter, other than the size, or what its net edge lacks; empty: none."""
         bits = gates.blocking(self.bits(direction, now_mono_ns, follows), follows.wallets_open)
         if not bits:
-            return ""
+            if follows.min_net_edge_bps is None:
+                return ""
+            now, ratio = (direction.us_at(now_mono_ns), now_mono_ns), self.identity.ratio[direction.index]
+            return shortfall(direction, follows, float(ratio), now, self.terms)
         gate = gates.first(bits)
         if gate == "freshness":
             reason = self._stale(direction, now_mono_ns, follows)
@@ -76,14 +80,26 @@ class Gatekeeper:
                 f"an edge of {direction.edge_bps():,.1f} bps is not believed before it is proven to be the "
                 "same coin"
             )
+        elif gate in gates.SWAP_GATES:
+            reason = self._swap_reason(gate, direction, now_mono_ns, follows)
         else:
             reason = REASONS[gate]
         return f"{gate}: {reason}"
 
+    def _swap_reason(self, gate: str, direction: Direction, now_mono_ns: int, follows: FilterConfig) -> str:
+        now, words = (direction.us_at(now_mono_ns), now_mono_ns), []
+        for leg in (direction.buy, direction.sell):
+            moved_bps = self._moved_since_mark_bps(leg, now_mono_ns)
+            bits = swaps.leg_bits(leg, moved_bps, now, self.terms, follows)
+            if gates.verdict_of(bits, gate) != "pass":
+                said = swaps.leg_words(gate, leg, moved_bps, now, self.terms)
+                words.append(f"{self._names[leg.exchange]} {said}")
+        return ", ".join(words)
+
     def doubts(self, direction: Direction, now_mono_ns: int) -> tuple[str, ...]:
         """The gates, other than the size, that are not known to pass, as `wallets: unknown`."""
         bits = self.bits(direction, now_mono_ns)
-        found = ((gate, gates.verdict_of(bits, gate)) for gate in gates.GATES if bits)
+        found = ((gate, gates.verdict_of(bits, gate)) for gate in gates.ALL_GATES if bits)
         return tuple(f"{gate}: {verdict}" for gate, verdict in found if verdict != "pass")
 
     def bits(self, direction: Direction, now_mono_ns: int, follows: FilterConfig | None = None) -> int:
@@ -96,12 +112,16 @@ class Gatekeeper:
         most_ms = gates.most_age_ms(terms, direction.pair, follows)
         calm_since_ns = now_mono_ns - int(min(most_ms, terms.silent_floor_ms) * 1e6)
         for leg in (direction.buy, direction.sell):
+            if leg.swap is not None:
+                now = direction.us_at(now_mono_ns), now_mono_ns
+                moved_bps = self._moved_since_mark_bps(leg, now_mono_ns)
+                bits |= swaps.leg_bits(leg, moved_bps, now, terms, follows)
             is_calm = leg.received_mono_ns >= calm_since_ns and leg.up and not leg.jumped
             if is_calm and leg.is_plain and leg.bid <= leg.ask:
                 continue  # as most are: there is nothing to ask of it
             rate = gates.rate_of(leg, direction.pair.symbol)
             bits |= gates.leg_bits(leg, self.state(leg, now_mono_ns), rate, terms)
-            bits |= gates.volume_bits(leg.listing.volume, leg.worth, terms.min_volume)
+            bits |= gates.volume_bits(leg.listing.volume, leg.worth, gates.least_volume(leg.listing, terms))
             if not is_calm and self._is_doubtful(leg, edge_bps, most_ms, now_mono_ns):
                 bits |= gates.STALE
         return bits
@@ -110,6 +130,11 @@ class Gatekeeper:
         age_ms, moved_bps = freshness.age_ms(leg, now_mono_ns), self._moved_bps(leg, now_mono_ns)
         doubtful: bool = freshness.is_doubtful(age_ms, moved_bps, edge_bps, most_ms, self.terms)
         return doubtful
+
+    def _moved_since_mark_bps(self, leg: Leg, now_mono_ns: int) -> float:
+        """Move of the coin's other legs since a swap's mark price changed."""
+        marks = leg.swap.marks if leg.swap is not None else []
+        return leg.moved_bps(freshness.quoted_since(now_mono_ns, self.terms), marks)
 
     def _moved_bps(self, leg: Leg, now_mono_ns: int) -> float:
         return leg.moved_bps(freshness.quoted_since(now_mono_ns, self.terms))

@@ -12,6 +12,8 @@ from engine.scan.legs import Leg
 from markets.config import FilterConfig
 from markets.selection import ScanPair
 
+_NS_PER_US: Final = 1_000
+
 _ROUNDING: Final = 1 + 1e-12
 """The quick question never says no where the edge itself, rounded, is just at the threshold."""
 
@@ -59,6 +61,11 @@ class Direction:
     def value(self, size: float) -> float:
         """Worth of a size in the reference currency, in which least sizes are; NaN: not known."""
         return size * self.buy.worth
+
+    def us_at(self, mono_ns: int) -> int:
+        """The wall clock at a moment, from what was stamped with the newer of its quotes."""
+        newest = max(self.buy, self.sell, key=lambda leg: leg.received_mono_ns + leg.late_ns)
+        return newest.received_ts_us + (mono_ns - newest.received_mono_ns - newest.late_ns) // _NS_PER_US
 
     def watch(self) -> None:
         """Judge every change while something runs, and only what reaches the trigger while nothing does."""

@@ -6,7 +6,9 @@ Plain Python, no Django. The scanner writes legs, gates and lifecycle read them.
 from math import inf, isnan, nan
 from typing import TYPE_CHECKING, Final
 
+from core.names.market_keys import SWAP, market_of
 from core.names.symbols import quote_of
+from engine.scan.swaps import SwapLeg
 from markets.config import ListingConfig
 from markets.events import Quote, StreamState
 from markets.worth.reference import is_dollar
@@ -34,7 +36,7 @@ class Leg:
     __slots__ = (
         "ask", "ask_size", "bid", "bid_size", "buy_reach", "buys", "changed", "gap_ms", "index", "is_plain",
         "jump", "jumped", "late_ns", "listing", "market", "marks", "moved_sent", "quote",
-        "quotes", "reason", "received_mono_ns", "received_ts_us", "scale", "sell_reach", "sells",
+        "quotes", "reason", "received_mono_ns", "received_ts_us", "scale", "sell_reach", "sells", "swap",
         "taker_fee_bps", "up", "worth",
     )  # fmt: skip
 
@@ -63,15 +65,19 @@ class Leg:
         self.buys: list[Direction] = []
         self.sell_reach = self.buy_reach = 0.0
         self.taker_fee_bps: float | None = None  # as configured
+        self.swap = SwapLeg() if market_of(listing.exchange) == SWAP else None
 
     def follow(self, listing: ListingConfig) -> None:
         """Apply a configuration; rate and directions have to be set again.
 
-        The quote stays, unless it is another market's that the exchange had under the same name.
+        The quote stays, unless it is another market's that the exchange had under the same name, or its sizes
+        are of contracts that hold another number of coins now. What was said of another swap is forgotten.
         """
-        if listing.native_id != self.listing.native_id:
+        old, self.listing = self.listing, listing
+        if (listing.native_id, listing.contract_size) != (old.native_id, old.contract_size):
             self._forget()
-        self.listing = listing
+        if listing.native_id != old.native_id and self.swap is not None:
+            self.swap = SwapLeg()
         self.is_plain = _is_plain(listing)
         self.scale, self.worth = 1 / listing.multiplier, 1.0
         self.sells, self.buys = [], []
@@ -102,15 +108,15 @@ class Leg:
         self.quotes = 0
         self.jumped = False
 
-    def moved_bps(self, since_mono_ns: int) -> float:
-        """Move of the others since its quote came, by most of those that quoted since a moment.
+    def moved_bps(self, since_mono_ns: int, marks: list[float] | None = None) -> float:
+        """Move of the others since its quote came, or since `marks`, by most that quoted since a moment.
 
         Each is compared with itself, so it does not matter who else came or went. A leg that was silent that
         long vouches for nothing. Of two only what both moved counts. NaN: none quoted.
         """
         moves = sorted(
             move
-            for other, mark in zip(self.market.legs, self.marks, strict=False)
+            for other, mark in zip(self.market.legs, self.marks if marks is None else marks, strict=False)
             if other.received_mono_ns >= since_mono_ns and other is not self and not other.jumped
             if (move := (other.bid + other.ask) / mark - 1) == move
         )

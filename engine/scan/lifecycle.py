@@ -68,6 +68,7 @@ class Lifecycle:
         self.closed = 0
         self._gatekeeper = gatekeeper
         self._terms: dict[int, Terms] = {}
+        self._names: dict[str, str] = {}
         self._agenda: list[tuple[int, int, Run]] = []
         self._alarm_ns = NEVER_NS
         self._number = count()
@@ -95,6 +96,7 @@ class Lifecycle:
         for run in running.values():
             run.direction.running = ()
         names = {(run.direction.pair.symbol, run.direction.buy.exchange) for run in running.values()}
+        self._names = {row.key: row.name for row in config.exchanges}
         filters = {row.id: row for row in config.filters if row.min_edge_bps is not None}
         self._terms = {id: Terms.of(row, config.gates) for id, row in filters.items()}
         for direction in directions if names else ():
@@ -150,7 +152,7 @@ class Lifecycle:
         if not edge_bps >= terms.close_bps:
             if not isnan(edge_bps):
                 run.see(edge_bps, size, now_us, now_mono_ns)
-            self._end(run, _why_fallen(run, edge_bps), now_us, now_mono_ns)
+            self._end(run, _why_fallen(run, edge_bps, self._names), now_us, now_mono_ns)
             return
         run.see(edge_bps, size, now_us, now_mono_ns)
         if run.enough:
@@ -320,15 +322,16 @@ def _carry_on(run: Run, direction: Direction, follows: FilterConfig) -> None:
     direction.watch()
 
 
-def _why_fallen(run: Run, edge_bps: float) -> str:
+def _why_fallen(run: Run, edge_bps: float, names: Mapping[str, str]) -> str:
     """Why an edge is not at the closing threshold any more, in words."""
     if not isnan(edge_bps):
         return f"edge fell below {run.terms.close_bps:.1f} bps"
     for leg in (run.direction.buy, run.direction.sell):
+        name = names.get(leg.exchange, leg.exchange)
         if not leg.up:
-            return f"{leg.exchange}: stream down: {leg.reason}"
+            return f"{name}: stream down: {leg.reason}"
         if isnan(leg.bid):
-            return f"{leg.exchange}: no usable quote: {leg.reason or 'waiting for the next'}"
+            return f"{name}: no usable quote: {leg.reason or 'waiting for the next'}"
     return "no edge"
 
 

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from core.names.symbols import quote_of
 from engine.conversions import Conversion
+from engine.funding.state import FundingBook
 from engine.gates.gatekeeper import Gatekeeper
 from engine.rates import Rates, conversion
 from engine.scan.directions import Direction, shared_factor
@@ -21,7 +22,7 @@ from engine.scan.lifecycle import Lifecycle
 from engine.scan.returns import MarketMoves
 from engine.scan.runs import NEVER_NS
 from markets.config import ListingConfig, MarketConfig
-from markets.events import Quote, StreamState
+from markets.events import Funding, MarkPrice, Quote, StreamState
 from markets.fees.book import Fees
 from markets.selection import ScanPair, scan_pairs
 from markets.worth.reference import is_dollar
@@ -30,6 +31,9 @@ RHYTHM: Final = 1 / 16
 """How much the newest gap between two quotes counts in a leg's usual gap."""
 
 RATES_EVERY_NS: Final = 1_000_000_000
+
+SWAP_EVERY_NS: Final = 5_000_000_000
+"""How often funding and a mark price alone make a leg's row again."""
 
 MOST_BEHIND_NS: Final = 900_000_000_000
 """Who stood still for longer makes up for nothing: only what holds now counts."""
@@ -66,6 +70,7 @@ class Scanner:
         self.gatekeeper = Gatekeeper(market)
         self.lifecycle = Lifecycle(self.gatekeeper)
         self.rates = Rates()
+        self.funding = FundingBook()
         self.pairs: list[ScanPair] = []
         self.legs: list[Leg] = []  # those of the pairs, in the order of their `index`
         self.directions: list[Direction] = []  # two per pair: buy on exchange2, buy on exchange1
@@ -118,6 +123,7 @@ class Scanner:
                 if listing.symbol not in self._legs.setdefault(listing.exchange, {}):
                     self.legs.append(self._take_leg(listing, known))
         self._set_rates(config, owns, known)
+        self.funding.keep({(leg.exchange, leg.listing.symbol) for leg in self.legs})
         self.changed.clear()
         for legs in self._legs.values():
             for leg in legs.values():
@@ -253,6 +259,27 @@ class Scanner:
                 if symbol in self.rates.legs:
                     self.follow_rates(now_us, mono_ns)
 
+    def on_funding(self, event: Funding) -> None:
+        """Take over what an exchange says of funding; gates and net edges ask it."""
+        leg = self._legs.get(event.exchange, {}).get(event.symbol)
+        if leg is not None and leg.swap is not None:
+            leg.swap.take_funding(*self.funding.apply(event))
+            self._mark_swap(leg, event.received_mono_ns)
+
+    def on_mark(self, event: MarkPrice) -> None:
+        """Take over what an exchange says of a mark price; the gates ask it."""
+        leg = self._legs.get(event.exchange, {}).get(event.symbol)
+        if leg is not None and leg.swap is not None:
+            leg.swap.take_mark(event, leg.market)
+            self._mark_swap(leg, event.received_mono_ns)
+
+    def _mark_swap(self, leg: Leg, now_mono_ns: int) -> None:
+        """A quote marks its leg as changed; where none comes, this does now and then."""
+        assert leg.swap is not None  # noqa: S101 - for the type checker  # nosec B101 # decides nothing
+        if now_mono_ns - leg.swap.sent_ns >= SWAP_EVERY_NS:
+            leg.swap.sent_ns = now_mono_ns
+            self._mark(leg)
+
     def _look(self, leg: Leg, now_us: int, now_mono_ns: int) -> None:
         """Apply that its prices are none any more, or others again, as its stream says."""
         self._mark(leg)
@@ -305,7 +332,7 @@ class Scanner:
             self._mark(leg)
             leg.market.reckon()
             for direction in (*leg.sells, *leg.buys):
-                self._ask(direction, _us_at(direction, now_mono_ns), now_mono_ns)
+                self._ask(direction, direction.us_at(now_mono_ns), now_mono_ns)
 
     def _rescale(self, now_us: int, now_mono_ns: int) -> list[Leg]:
         """Follow the rates; returns the legs whose prices are others now, or whose worth is known now."""
@@ -350,12 +377,6 @@ class Scanner:
             yield direction.sell.index, direction.buy.index
 
 
-def _us_at(direction: Direction, mono_ns: int) -> int:
-    """The wall clock at a moment, from what was stamped with the newer of the direction's quotes."""
-    newest = max(direction.buy, direction.sell, key=lambda leg: leg.received_mono_ns + leg.late_ns)
-    return newest.received_ts_us + (mono_ns - newest.received_mono_ns - newest.late_ns) // _NS_PER_US
-
-
 def _set_markets(legs: list[Leg]) -> None:
     """Set for every leg the others that count as the same symbol, and how far its directions reach."""
     by_symbol: dict[str, list[Leg]] = {}
@@ -370,5 +391,7 @@ def _set_markets(legs: list[Leg]) -> None:
         for leg in same:
             if is_new:
                 leg.marks = market.marks
+                if leg.swap is not None:
+                    leg.swap.marks = market.marks
             leg.market = market
             leg.set_reach()

@@ -3,7 +3,7 @@
 Plain Python, no Django.
 """
 
-from math import nan
+from math import inf, nan
 from typing import Final
 
 from msgspec import Struct
@@ -23,7 +23,8 @@ class Terms(Struct, frozen=True):
     hold_ns: int
     min_size: float  # in the reference currency
     wallets_open: bool
-    doubted_bps: float  # above this edge the gates are asked at every quote
+    doubted_bps: float  # above this edge the gates, and the net edge, are asked at every quote
+    held: tuple[float | bool | str | None, ...]  # what is asked of a position that is held
 
     @classmethod
     def of(cls, follows: FilterConfig, gates: GateTerms) -> "Terms":
@@ -35,8 +36,12 @@ class Terms(Struct, frozen=True):
             hold_ns=follows.min_duration_ms * _NS_PER_MS,
             min_size=gates.min_size if follows.min_size is None else follows.min_size,
             wallets_open=follows.wallets_open,
-            doubted_bps=most_unproven_bps(gates, follows),
-        )
+            doubted_bps=-inf if follows.min_net_edge_bps is not None else most_unproven_bps(gates, follows),
+            held=(
+                follows.min_net_edge_bps, follows.holding_hours, follows.exit_assumption,
+                follows.settlement_wanted,
+            ),
+        )  # fmt: skip
 
     def is_enough(self, direction: Direction, size: float) -> bool:
         """Whether a size, in quote currency, is worth the least; unknown is not, unless nothing is asked."""

@@ -10,8 +10,9 @@ from django.conf import settings
 
 from accounts.access.guard import exchange_of, plain, symbol_of
 from core.clock.times import asked_time
-from core.names.market_keys import SWAP, market_of
-from core.names.market_keys import exchange_of as without_market
+from core.names.market_keys import SWAP, coin_symbol, market_key, market_of, market_of_symbol
+from core.names.market_keys import exchange_of as exchange_of_key
+from core.names.symbols import quote_of
 from core.web.refused import Refused
 from engine.charts.batch import Terms
 from history.read.reader import LakeReader
@@ -79,11 +80,53 @@ def required(query: Mapping[str, str], *names: str) -> list[str]:
 def exchange_named(config: MarketConfig, text: str, parameter: str) -> str:
     """The key of an exchange named in any spelling. Raises Refused (404) with those there are."""
     rows = [(row.key, row.name) for row in config.exchanges]
-    if market_of(text) == SWAP and text not in dict(rows) and (key := without_market(text)) in dict(rows):
+    if market_of(text) == SWAP and text not in dict(rows) and (key := exchange_of_key(text)) in dict(rows):
         raise Refused(
             404, f"{parameter}: no pair compares swaps of {dict(rows)[key]}: enable one in the admin"
         )
     return exchange_of(rows, text, parameter)
+
+
+def instrument_named(
+    config: MarketConfig, reader: LakeReader, symbol: str, exchange: str, parameter: str
+) -> tuple[str, str]:
+    """Key of a market and a symbol as the lake has them together: `binance:swap`, `BTC/USDT:USDT`.
+
+    The symbol may name the market (`binance`, `BTC/USDT:USDT`), or the market the coin's symbol
+    (`binance:swap`, `BTC/USDT`). Raises Refused.
+    """
+    found, key = symbol_named(config, reader, symbol), market_named(config, exchange, parameter)
+    if market_of_symbol(found) == SWAP:
+        return market_key(exchange_of_key(key), SWAP), found
+    if market_of(key) == SWAP:
+        own = {each.counts_as: each.symbol for each in config.listings if each.exchange == key}
+        found = own.get(found, f"{found}:{quote_of(found)}")
+    return key, found
+
+
+def pair_named(
+    config: MarketConfig, reader: LakeReader, symbol: str, legs: Mapping[str, str]
+) -> tuple[str, str, str]:
+    """The coin's symbol and the keys of two markets, of `legs` by parameter. Raises Refused.
+
+    A swap's symbol means the swaps of both, unless a leg names its market itself.
+    """
+    found = symbol_named(config, reader, symbol)
+    keys = {name: market_named(config, text, name) for name, text in legs.items()}
+    if market_of_symbol(found) == SWAP and SWAP not in map(market_of, keys.values()):
+        keys = {name: market_key(key, SWAP) for name, key in keys.items()}
+    one, other = keys
+    if keys[one] == keys[other]:
+        raise Refused(400, f"{other}: it is the same as {one}; a spread needs two")
+    return coin_symbol(found), keys[one], keys[other]
+
+
+def market_named(config: MarketConfig, text: str, parameter: str) -> str:
+    """The key of a market named in any spelling, used today or not. Raises Refused (404)."""
+    if market_of(text.strip()) == SWAP:
+        exchange = exchange_named(config, exchange_of_key(text.strip()), parameter)
+        return market_key(exchange_of_key(exchange), SWAP)
+    return exchange_named(config, text, parameter)
 
 
 def symbol_named(config: MarketConfig, reader: LakeReader, text: str) -> str:
@@ -125,8 +168,5 @@ def names_near(text: str, names: Iterable[str]) -> str:
 def pair_terms(config: MarketConfig, reader: LakeReader, query: dict[str, str]) -> Terms:
     """The chart a query names. Raises Refused; reads the lake for what is not configured."""
     symbol, first, second = required(query, "symbol", "exchange1", "exchange2")
-    exchange1 = exchange_named(config, first, "exchange1")
-    exchange2 = exchange_named(config, second, "exchange2")
-    if exchange1 == exchange2:
-        raise Refused(400, "exchange2: it is the same as exchange1; a spread needs two")
-    return Terms.of(config, symbol_named(config, reader, symbol), exchange1, exchange2)
+    legs = {"exchange1": first, "exchange2": second}
+    return Terms.of(config, *pair_named(config, reader, symbol, legs))

@@ -8,13 +8,18 @@ from typing import Final, Unpack
 import polars as pl
 
 from history.read.reader import LakeReader, Where
-from markets.events import Quote, StreamState
+from markets.events import Funding, MarkPrice, Quote, StreamState, Terms
 
 Received = Quote | StreamState
+
+HOUR_US: Final = 3_600_000_000
+"""For how long a row of funding or of a mark price stands at most (history.write.swaps)."""
 
 _QUOTE: Final = Quote.__struct_fields__
 _MONO: Final = pl.col("received_mono_ns").fill_null(pl.col("received_ts_us") * 1_000)
 _LATE: Final = pl.col("late_us").fill_null(0)
+_FUNDING: Final = Funding.__struct_fields__
+_MARK: Final = MarkPrice.__struct_fields__
 _STATE: Final = ("exchange", "symbol", "state", "reason", "received_ts_us", "received_mono_ns")
 
 
@@ -42,11 +47,29 @@ class Recorded:
         quotes, states = self._reader.range("quotes"), self._reader.range("stream_states")
         return quotes and (quotes[0], max(quotes[1], states[1] if states else 0))
 
-    def events(self, start_us: int, end_us: int) -> Iterator[Received]:
-        """Yield events in order of receipt, in constant memory; at one instant states before quotes."""
+    def events(self, start_us: int, end_us: int) -> Iterator[Received | Terms]:
+        """Yield events in order of receipt, in constant memory; at one instant states before quotes.
+
+        What exchanges say of swaps comes first from before the start, as far back as it may still hold.
+        """
+        since_us = start_us - start_us % HOUR_US
         return heapq.merge(
-            self._states_between(start_us, end_us), self._quotes_between(start_us, end_us), key=_stamp
+            self._states_between(start_us, end_us),
+            self._terms_between("funding", Funding, _FUNDING, since_us, end_us),
+            self._terms_between("marks", MarkPrice, _MARK, since_us, end_us),
+            self._quotes_between(start_us, end_us),
+            key=_stamp,
         )
+
+    def _terms_between(
+        self, table: str, kind: type[Terms], fields: tuple[str, ...], start_us: int, end_us: int
+    ) -> Iterator[Terms]:
+        swaps = [symbol for symbol in self._symbols if ":" in symbol]
+        if not swaps:
+            return
+        for frame in frames(self._reader, table, start_us=start_us, end_us=end_us, symbol=swaps):
+            for row in frame.with_columns(_MONO).select(fields).iter_rows():
+                yield kind(*row)
 
     def _quotes_between(self, start_us: int, end_us: int) -> Iterator[Quote]:
         wanted = pl.col("symbol").is_in(list(self._symbols))
@@ -75,5 +98,5 @@ def frames(reader: LakeReader, table: str, **where: Unpack[Where]) -> Iterator[p
         yield from reader.snapshot(table).frames(**(where | {"start_us": start_us, "end_us": end_us}))
 
 
-def _stamp(event: Received) -> tuple[int, int]:
+def _stamp(event: Received | Terms) -> tuple[int, int]:
     return event.received_ts_us, event.received_mono_ns

@@ -18,9 +18,9 @@ from engine.scan.lifecycle import opportunity_events
 from engine.scan.returns import MarketMoves
 from engine.scan.scanner import MOST_BEHIND_NS, RATES_EVERY_NS, Scanner
 from history.lake.schema import started_shard
-from history.read.recorded import Received
-from markets.config import MarketConfig, Shard
-from markets.events import OpportunityEvent, Quote, SpreadPoints, StreamState
+from history.read.recorded import HOUR_US, Received
+from markets.config import GateTerms, MarketConfig, Shard
+from markets.events import Funding, MarkPrice, OpportunityEvent, Quote, SpreadPoints, StreamState, Terms
 from markets.fees.book import Fees
 from markets.selection import scan_pairs
 
@@ -86,6 +86,13 @@ class _Lane:
             state = structs.replace(event, exchange=exchange, symbols=(name,))
             self._scanner.on_state(state)
             self._engine.on_state(state)
+
+    def learn(self, event: Terms) -> None:
+        """Take over what an exchange says of a swap."""
+        if isinstance(event, Funding):
+            self._scanner.on_funding(event)
+        else:
+            self._scanner.on_mark(event)
 
     def start(self, now_mono_ns: int) -> None:
         """Note the clock of its collector, known from here on."""
@@ -258,7 +265,7 @@ class Replay:
     def __init__(self, config: MarketConfig, symbols: Iterable[str]) -> None:
         self.counts: Counter[str] = Counter()
         """What the engines did (`engine.charts.spread.Counters`), complete once `run` has ended."""
-        self._configs = _one_each(config, symbols)
+        self._configs = _one_each(structs.replace(config, gates=_standing(config.gates)), symbols)
         self._rates = _RateBoard(config)
         self._processes: dict[str, _Process] = {}  # by the symbols that its lanes compare, or that say a rate
         self._running: tuple[_Process, ...] = ()
@@ -274,9 +281,13 @@ class Replay:
         """The instruments' symbols that the lanes are made of, and those that say a rate."""
         return frozenset(self._routes) | self._rates.symbols
 
-    def run(self, events: Iterable[Received], end_us: int) -> Iterator[Results]:
+    def run(self, events: Iterable[Received | Terms], end_us: int) -> Iterator[Results]:
         """Results slot by slot, the last one with what went stale until `end_us`."""
         for event in events:
+            if isinstance(event, Funding | MarkPrice):  # a gate asks for it later; it moves no clock
+                for lane in self._lanes_of(event.exchange, event.symbol):
+                    self._lanes[lane].learn(event)
+                continue
             now_us = self._pending.now_us
             if event.received_ts_us // SLOT_US != now_us // SLOT_US or self._fed >= SLOT_EVENTS:
                 yield self._collect()
@@ -360,6 +371,13 @@ def computable(config: MarketConfig) -> frozenset[str]:
     """The symbols of which there is something to compute: a chart, or a pair that a filter follows."""
     charted = {opportunity.symbol for opportunity in config.opportunities}
     return frozenset(charted | {pair.symbol for pair in scan_pairs(config) if pair.filters})
+
+
+def _standing(gates: GateTerms) -> GateTerms:
+    """Gates by which a row of funding or of a mark price stands as long as in the lake: what is said again
+    makes no row."""
+    hour_s = HOUR_US / 1e6
+    return structs.replace(gates, funding_max_age_s=hour_s, mark_max_age_s=hour_s)
 
 
 def _one_each(config: MarketConfig, symbols: Iterable[str]) -> dict[str, MarketConfig]:

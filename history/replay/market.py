@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import polars as pl
+from msgspec import structs
 
 from history.read.reader import LakeReader, Where
 from history.read.recorded import frames
-from simulator.catalogue import EXCHANGES, Listing
+from simulator.catalogue import MARKETS, Listing
 from simulator.replay import Row, TradeRow, listing_of, plain
 
 _SAMPLE_ROWS: Final = 500
@@ -32,24 +33,33 @@ class LakeMarket:
 
     What no wire can show is left out and counted in `left_out`: exchanges the simulator does not have,
     quotes without sizes, trades without a side. Rows are spaced as they were received, and carry the
-    exchange's own time where it sent one.
+    exchange's own time where it sent one. The lake has sizes in coins: `contract_sizes` (coins, by market and
+    symbol) make contracts of them again, on a swap that is not in it a contract is one coin. Funding and mark
+    prices are the simulator's own.
     """
 
     def __init__(
-        self, reader: LakeReader, start_us: int, end_us: int, symbols: Sequence[str] | None = None
+        self,
+        reader: LakeReader,
+        start_us: int,
+        end_us: int,
+        symbols: Sequence[str] | None = None,
+        contract_sizes: Mapping[tuple[str, str], float] | None = None,
     ) -> None:
+        self._contract_sizes = contract_sizes or {}
         self.left_out: Counter[str] = Counter()
         self._where: Where = {"start_us": start_us, "end_us": end_us, "symbol": symbols}
         self._reader = reader
         samples = self._samples()
         self._first = {key: rows[0] for key, rows in samples.items()}
-        self._listings: dict[str, tuple[Listing, ...]] = {key: () for key in EXCHANGES}
-        for (exchange, _), rows in sorted(samples.items()):
-            self._listings[exchange] += (listing_of(rows),)
+        self._listings: dict[str, tuple[Listing, ...]] = {key: () for key in MARKETS}
+        for (key, symbol), rows in sorted(samples.items()):
+            contract = _text(self._contract_sizes.get((key, symbol), 1.0))
+            self._listings[key] += (structs.replace(listing_of(rows), contract=contract),)
 
     @property
     def listings(self) -> Mapping[str, Sequence[Listing]]:
-        """Listings of each exchange: the symbols it has quotes of."""
+        """Listings of each market: the symbols it has quotes of."""
         return self._listings
 
     def first(self) -> Mapping[tuple[str, str], Row]:
@@ -73,14 +83,14 @@ class LakeMarket:
                 .collect()
                 .partition_by("exchange", "symbol")
             ):
-                rows = [_row(values) for values in group.select(_QUOTE).iter_rows()]
-                if rows[0].exchange in EXCHANGES:
+                rows = [self._row(values) for values in group.select(_QUOTE).iter_rows()]
+                if rows[0].exchange in MARKETS:
                     samples.setdefault((rows[0].exchange, rows[0].symbol), rows)
         return samples
 
     def _quote_rows(self) -> Iterator[Row]:
         for frame in self._known("quotes", _SIZED):
-            yield from map(_row, frame.select(_QUOTE).iter_rows())
+            yield from map(self._row, frame.select(_QUOTE).iter_rows())
 
     def _trade_rows(self) -> Iterator[TradeRow]:
         for frame in self._known("trades", pl.col("side").is_not_null()):
@@ -88,20 +98,24 @@ class LakeMarket:
                 _TRADE
             ).iter_rows():
                 if (exchange, symbol) in self._first:
-                    yield TradeRow(ts_us, exchange, symbol, _text(price), _text(size), side, exchange_ts_us)
+                    own = self._own_size(exchange, symbol, size)
+                    yield TradeRow(ts_us, exchange, symbol, _text(price), own, side, exchange_ts_us)
 
     def _known(self, table: str, complete: pl.Expr) -> Iterator[pl.DataFrame]:
         for frame in frames(self._reader, table, **self._where):
-            shown = frame.filter(complete & pl.col("exchange").is_in(EXCHANGES))
+            shown = frame.filter(complete & pl.col("exchange").is_in(MARKETS))
             self.left_out[table] += len(frame) - len(shown)
             yield shown
 
+    def _row(self, values: tuple[Any, ...]) -> Row:
+        ts_us, key, symbol, bid, bid_size, ask, ask_size, exchange_ts_us = values
+        sizes = [self._own_size(key, symbol, size) for size in (bid_size, ask_size)]
+        return Row(ts_us, key, symbol, _text(bid), sizes[0], _text(ask), sizes[1], exchange_ts_us)
 
-def _row(values: tuple[Any, ...]) -> Row:
-    ts_us, exchange, symbol, bid, bid_size, ask, ask_size, exchange_ts_us = values
-    return Row(
-        ts_us, exchange, symbol, _text(bid), _text(bid_size), _text(ask), _text(ask_size), exchange_ts_us
-    )
+    def _own_size(self, key: str, symbol: str, coins: float) -> str:
+        """A size as the market writes it: in contracts where it counts in those."""
+        contract = self._contract_sizes.get((key, symbol), 1.0)
+        return _text(coins) if contract == 1.0 else _text(float(f"{coins / contract:.12g}"))
 
 
 def _text(number: float) -> str:

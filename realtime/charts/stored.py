@@ -67,16 +67,18 @@ async def _one_chart(
         frames = _thin(frames, points, within)
     answer = Answer(ndjson.warned(ndjson.encoded(frames, ndjson.POINTS), reader))
     if not await answer.begins():
-        raise Refused(404, await in_thread(lambda: _what_there_is(reader, terms, within)))
+        raise Refused(404, await in_thread(lambda: _what_there_is(config, reader, terms, within)))
     return response(answer, {"X-History-Source": ", ".join(sources)})
 
 
-def _what_there_is(reader: LakeReader, terms: Terms, within: Range) -> str:
-    chart = f"{terms.symbol} on {terms.exchange1} and {terms.exchange2}"
+def _what_there_is(config: MarketConfig, reader: LakeReader, terms: Terms, within: Range) -> str:
+    names = {row.key: row.name for row in config.exchanges}
+    one, two = (names[leg.exchange] for leg in terms.legs)
+    chart = f"{terms.symbol} on {one} and {two}"
     asked = f"from {shown_time(within.start_us)} to {shown_time(within.end_us)}"
     there = [
-        f"quotes of {exchange} {_shown(reader.range('quotes', symbol=terms.symbol, exchange=exchange))}"
-        for exchange in (terms.exchange1, terms.exchange2)
+        f"quotes of {name} {_shown(reader.range('quotes', symbol=leg.symbol, exchange=leg.exchange))}"
+        for leg, name in zip(terms.legs, (one, two), strict=True)
     ]
     return f"nothing was recorded of {chart} {asked}; there are {', '.join(there)}"
 

@@ -10,13 +10,12 @@ from msgspec import Meta, Struct, structs
 from core.names.chart_ids import chart_id_of
 from core.names.market_keys import exchange_of, market_of
 from core.names.symbols import quote_of
-from engine.funding.net import DEFAULT_HOLDING_S, NetEdge, leg_funding, net_edge
+from engine.funding.net import DEFAULT_HOLDING_S, NetEdge, leg_funding, median_exit, net_edge
 from engine.funding.settlements import S_US, FundingTerms, settlements
 from engine.funding.trade import leg_access, plain_names, trade_line
 from markets.fees.book import Fees
 from realtime.funding.table import MAX_HOURS, MAX_TEXT
 from realtime.funding.wire import Snapshot, SwapRow
-from realtime.scanner.holding import median_exit
 from realtime.scanner.table import STATES, ScanTable
 
 DAY_H: Final = 24
@@ -127,7 +126,7 @@ def _median_exit(table: ScanTable, query: NetQuery, buy: "_Side", sell: "_Side")
         return nan
     ratio, is_first = float(table.ratio[row]), table.pairs[row].listing1.exchange == query.sell
     sold = ratio if is_first else 1 / ratio if ratio else nan
-    return float(median_exit(sold, (buy.bid, buy.ask), (sell.bid, sell.ask)))
+    return float(median_exit((buy.bid, buy.ask), (sell.bid, sell.ask), sold))
 
 
 class _Side(Struct, frozen=True):

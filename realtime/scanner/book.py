@@ -129,7 +129,7 @@ class ScanBook:
         self.now_s = now_s = time.monotonic_ns() // 1000 / 1e6
         if abs((wall_us := _wall_us()) - self._wall_us) > JUMP_S * 1e6:  # it was set; all rows go along
             self._wall_us = wall_us
-        self.table.now_s = now_s
+        self.table.now_s, self.table.now_us = now_s, self.now_us()
         # The split may have changed: a shard that lives goes over one that does not.
         for shard in sorted(self._shards.values(), key=lambda each: each.scan.received_s):
             shard.turn(now_s)

@@ -13,10 +13,14 @@ from numpy.typing import NDArray
 
 from engine.gates import freshness
 from engine.scan.legs import Leg
+from engine.scan.swaps import PROBLEMS, SwapLeg
 from markets.config import GateTerms
 from realtime.scanner.wire import LEG_ROW, Rows
 
-_ROW: Final = Layout("<7dq2f2?")  # as LEG_ROW: packing one leg at a time is cheaper than by numpy
+_ROW: Final = Layout("<7dq2f2?d2fdqifB")  # as LEG_ROW: packing one leg at a time is cheaper than by numpy
+
+_SPOT: Final = (nan, nan, nan, nan, 0, 0, nan, 0)
+"""Of a leg that is no swap."""
 
 NOTABLE_BPS: Final = 0.5
 """What the others moved is said again when it changed by so much."""
@@ -56,6 +60,7 @@ class LegColumns:
                 leg.bid, leg.ask, leg.bid_size, leg.ask_size, leg.scale, leg.moved_sent, leg.worth,
                 leg.received_ts_us, (now_mono_ns - received_ns) / 1e6 if received_ns else nan,
                 leg.gap_ms, leg.up, leg.jumped,
+                *(_SPOT if leg.swap is None else _of_swap(leg, leg.swap, since_ns)),
             )  # fmt: skip
 
     def all(self, now_mono_ns: int) -> Rows:
@@ -67,6 +72,15 @@ class LegColumns:
         rows = self._rows.copy()
         rows["age_ms"] += (now_mono_ns - self._made_ns) / 1e6
         return rows
+
+
+def _of_swap(leg: Leg, swap: SwapLeg, since_ns: int) -> tuple[float, ...]:
+    """What is said of a swap beside its quotes."""
+    return (
+        swap.mark, (leg.received_mono_ns - swap.mark_ns) / 1e6, leg.moved_bps(since_ns, swap.marks),
+        swap.rate, swap.next_us or 0, swap.interval_s or 0, (leg.received_mono_ns - swap.said_ns) / 1e6,
+        PROBLEMS.index(swap.problem),
+    )  # fmt: skip
 
 
 def _left_behind(changed: Sequence[Leg], since_ns: int) -> Iterator[Leg]:

@@ -16,10 +16,12 @@ from engine.funding.trade import plain_names, trade_line
 from engine.gates import checks as gates
 from engine.gates import freshness
 from engine.gates.checks import Evidence, Facts, Gate, LegSeen, Seen
+from engine.gates.held import shortfall
 from engine.pricing import fee_factor
 from engine.scan.directions import Direction
 from engine.scan.identity import decisions
 from engine.scan.legs import Leg, Market
+from engine.scan.swaps import PROBLEMS, SwapLeg
 from markets.config import FilterConfig
 from markets.fees.book import Fees
 from markets.funds import funds
@@ -117,6 +119,7 @@ def explain(
                 evidence,
                 way.edge_bps(),
                 rate_ages_ms or {},
+                (table.now_us, now_mono_ns),
             ),
             exchanges,
         )
@@ -155,6 +158,8 @@ def _directions(table: ScanTable, row: int, now_mono_ns: int) -> list[Direction]
         leg.market = Market(tuple(market.values()))
     fees = Fees(table.config)
     taker = {leg.exchange: fees.taker(leg.exchange, leg.listing.symbol) for leg in (one, two)}
+    for leg in (one, two):
+        leg.taker_fee_bps = taker[leg.exchange] * 10_000
     return [
         Direction(row, pair, buy, sell, fee_factor(taker[buy.exchange], taker[sell.exchange]))
         for buy, sell in ((two, one), (one, two))
@@ -181,7 +186,18 @@ def _leg(table: ScanTable, place: int, now_mono_ns: int) -> Leg:
     age_ms = float(row["age_ms"])
     if not isnan(age_ms):
         leg.quotes, leg.received_mono_ns = 1, now_mono_ns - int(age_ms * 1e6)
+    if leg.swap is not None:
+        _take_swap(leg.swap, row, leg.received_mono_ns)
     return leg
+
+
+def _take_swap(swap: SwapLeg, row: np.void, received_mono_ns: int) -> None:
+    """What is said of a swap beside its quotes, as the collector knows it."""
+    swap.problem, swap.rate, swap.mark = PROBLEMS[int(row["problem"])], float(row["rate"]), float(row["mark"])
+    swap.next_us, swap.interval_s = int(row["next_ts_us"]) or None, int(row["interval_s"]) or None
+    rate_late_ms, mark_late_ms = float(row["rate_late_ms"]), float(row["mark_late_ms"])
+    swap.said_ns = 0 if isnan(rate_late_ms) else received_mono_ns - int(rate_late_ms * 1e6)
+    swap.mark_ns = 0 if isnan(mark_late_ms) else received_mono_ns - int(mark_late_ms * 1e6)
 
 
 def _leg_seen(table: ScanTable, leg: Leg, now_mono_ns: int, facts: Facts) -> LegSeen:
@@ -189,7 +205,10 @@ def _leg_seen(table: ScanTable, leg: Leg, now_mono_ns: int, facts: Facts) -> Leg
     talkers = freshness.talkers(leg.siblings, leg, now_mono_ns, table.config.gates)
     age_ms = freshness.age_ms(leg, now_mono_ns) if leg.quotes else nan
     moved_bps = float(table.legs["moved_bps"][leg.index])
-    return LegSeen(leg, min(state, freshness.DOWN), age_ms, talkers, moved_bps, facts.called(leg.exchange))
+    return LegSeen(
+        leg, min(state, freshness.DOWN), age_ms, talkers, moved_bps,
+        facts.called(leg.exchange), float(table.legs["mark_moved_bps"][leg.index]),
+    )  # fmt: skip
 
 
 def _evidence(table: ScanTable, row: int) -> Evidence:
@@ -229,7 +248,7 @@ def _known(value: float) -> float | None:
 def _direction_facts(way: Direction, facts: Facts, seen: Seen, names: dict[str, str]) -> DirectionFacts:
     judged, bits = gates.judge(facts, seen), gates.bits_of(facts, seen)
     edge_bps, size = way.edge_bps(), way.size()
-    filters = [_filter_facts(row, edge_bps, size, seen, facts) for row in way.filters]
+    filters = [_filter_facts(way, row, size, seen, facts) for row in way.filters]
     blocked = [gate for gate in judged if gates.is_blocking(bits, gate.name)]
     opportunity = any(row.met for row in filters)
     return DirectionFacts(
@@ -247,7 +266,8 @@ def _direction_facts(way: Direction, facts: Facts, seen: Seen, names: dict[str, 
     )
 
 
-def _filter_facts(row: FilterConfig, edge_bps: float, size: float, seen: Seen, facts: Facts) -> FilterFacts:
+def _filter_facts(way: Direction, row: FilterConfig, size: float, seen: Seen, facts: Facts) -> FilterFacts:
+    edge_bps = way.edge_bps()
     asked = inf if row.min_edge_bps is None else row.min_edge_bps
     min_size = facts.terms.min_size if row.min_size is None else row.min_size
     blocked = gates.blocking(gates.without_size(gates.bits_of(facts, seen, row)), row.wallets_open)
@@ -256,6 +276,8 @@ def _filter_facts(row: FilterConfig, edge_bps: float, size: float, seen: Seen, f
         missing.append(_too_little(seen, min_size))
     if blocked:
         missing.append(_closed(gates.first(blocked), row, seen, facts))
+    if lacks := shortfall(way, row, seen.identity.ratio, seen.now, facts.terms):
+        missing.append(lacks)
     words = "; ".join(missing) or _edge(edge_bps, asked)
     return FilterFacts(
         row.id, row.name, asked, min_size, row.min_duration_ms, row.wallets_open, not missing, words
@@ -265,7 +287,7 @@ def _filter_facts(row: FilterConfig, edge_bps: float, size: float, seen: Seen, f
 def _closed(name: str, row: FilterConfig, seen: Seen, facts: Facts) -> str:
     """Closed gate, and the reason where it is by a limit of the filter's own alone."""
     words = f"the gate check {name} blocks"
-    has_own = name in ("freshness", "identity")
+    has_own = name in ("freshness", "identity", "settlement", "expiry")
     if not has_own or gates.is_blocking(gates.bits_of(facts, seen), name):
         return words  # as the table of gates says
     found = {gate.name: gate for gate in gates.judge(facts, seen, row)}

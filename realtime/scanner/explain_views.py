@@ -26,7 +26,7 @@ from core.names.market_keys import SPOT, SWAP, coin_symbol, market_of
 from core.names.market_keys import exchange_of as exchange_of_key
 from core.redis_client import async_redis
 from core.web.refused import Refused
-from engine.gates.checks import GATES, Gate
+from engine.gates.checks import ALL_GATES, Gate
 from markets.config import FilterConfig
 from markets.models import Exchange, Kind, Leg, Symbol
 from markets.selectors import compared_legs
@@ -46,6 +46,10 @@ NAMES: Final = {
     "volume": gettext_lazy("volume"),
     "wallets": gettext_lazy("wallets"),
     "rate": gettext_lazy("rate"),
+    "funding": gettext_lazy("funding"),
+    "settlement": gettext_lazy("settlement"),
+    "mark": gettext_lazy("mark price"),
+    "expiry": gettext_lazy("expiry"),
 }
 """What pages call the gates."""
 
@@ -219,8 +223,9 @@ def _gate_links(asked: Asked) -> dict[str, str]:
         "identity": ("identitycase", symbol),
         "fees": ("feeschedule", ""),
         "wallets": ("walletstatus", coin),
+        "settlement": ("opportunityfilter", ""),
     }
-    return {gate: _admin(*rows.get(gate, ("gatethresholds", ""))) for gate in GATES}
+    return {gate: _admin(*rows.get(gate, ("gatethresholds", ""))) for gate in ALL_GATES}
 
 
 def _admin(model: str, search: str) -> str:

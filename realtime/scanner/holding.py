@@ -5,13 +5,13 @@ gathered; prices are those of one moment, per leg. So nothing here is done row b
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from msgspec import Struct
 
 from core.names.market_keys import SWAP, market_of
-from engine.funding.net import DEFAULT_HOLDING_S, exit_bps, net_zero
+from engine.funding.net import DEFAULT_HOLDING_S, exit_bps, median_exit, net_zero
 from engine.funding.settlements import S_US
 from engine.pricing import BPS
 from markets.config import MAX_HOLDING_HOURS, ListingConfig
@@ -137,12 +137,5 @@ class Held(Struct, frozen=True):
             return found
         ratio = np.where(self.ratio > 0, self.ratio, np.nan)
         sold = np.where(self.sell_first, ratio, 1 / ratio)
-        found = median_exit(sold, (bid[buy], ask[buy]), (bid[sell], ask[sell]))
-        return found
-
-
-def median_exit(ratio: Any, buy: tuple[Any, Any], sell: tuple[Any, Any]) -> Any:
-    """Exit spread, a fraction, where the sold leg's mid is `ratio` times the bought one's, and each book is
-    as wide as now, given as bid and ask."""
-    (buy_bid, buy_ask), (sell_bid, sell_ask) = buy, sell
-    return sell_ask / buy_bid * (buy_bid + buy_ask) / (sell_bid + sell_ask) * ratio - 1
+        exit_spread: Floats = median_exit((bid[buy], ask[buy]), (bid[sell], ask[sell]), sold)
+        return exit_spread

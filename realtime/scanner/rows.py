@@ -49,6 +49,12 @@ class ScanRows:
         self.most_age_ms = np.array(
             [gates.most_age_ms(config.gates, pair, None) for pair in self.pairs], float
         )
+        self.is_swap = np.array([market_of(leg.exchange) == SWAP for leg in self.listings], bool)
+        self.with_swap = self.is_swap[self.leg1] | self.is_swap[self.leg2]
+        self._expires_us = np.array(
+            [np.inf if leg.expires_us is None else leg.expires_us for leg in self.listings], float
+        )
+        self._least_volume = np.array([gates.least_volume(leg, config.gates) for leg in self.listings], float)
         self._in_dollars = np.array([is_dollar(quote_of(pair.symbol)) for pair in self.pairs], bool)
 
     def __len__(self) -> int:

@@ -11,8 +11,9 @@ import numpy as np
 from msgspec import Struct
 
 from engine.gates import checks as gates
-from engine.gates import freshness
+from engine.gates import freshness, swaps
 from engine.pricing import edge_bps, spread_pct
+from engine.scan.swaps import PROBLEMS, UNSAID
 from markets.config import MarketConfig
 from realtime.scanner.holding import LegFunding
 from realtime.scanner.rows import Bools, Floats, Ints, ScanRows
@@ -59,7 +60,11 @@ class ScanTable(ScanRows):
         for name in ("bid", "ask", "bid_size", "ask_size", "gap_ms", "age_ms", "scale", "moved_bps", "worth"):
             self.legs[name] = np.nan
         self.legs["up"] = True
+        for name in ("mark", "mark_late_ms", "mark_moved_bps", "rate", "rate_late_ms"):
+            self.legs[name] = np.nan
+        self.legs["problem"] = PROBLEMS.index(UNSAID)
         self.now_s = 0.0  # as of when, by the clock of `take`
+        self.now_us = 0  # … and by the wall clock, which settlements go by
         self._born_s = np.full(len(self.listings), np.nan)
         self.lost = np.zeros(len(self.listings), bool)
         self._said = np.zeros(len(self.listings), bool)  # by a shard that is live, since the last refresh
@@ -151,7 +156,7 @@ class ScanTable(ScanRows):
         self.state = np.maximum(self.state1, self.state2)
         bits = self._gate_bits(states, buy, sell, doubtful1 | doubtful2)
         self.same_coin = (bits & (gates.bit("identity", "fail") | gates.bit("identity", "unknown"))) == 0
-        self.passed, self.failed, self.unknown = gates.counts(bits)
+        self.passed, self.failed, self.unknown = gates.counts(bits, self.with_swap)
         self.blocked = gates.blocking(bits.astype(np.int64)) != 0
 
     def _doubtful(self, age_ms: Floats) -> tuple[Bools, Bools]:
@@ -177,7 +182,7 @@ class ScanTable(ScanRows):
         before12, before21 = self._beforehand
         return gates.table_bits(
             np.where(self.sell_first, before12, before21) | self._volume_bits(),
-            columns.bits(terms),
+            columns.bits(terms) | self._swap_bits(),
             buy=buy,
             sell=sell,
             identity=self.identity,
@@ -187,13 +192,24 @@ class ScanTable(ScanRows):
             stale=stale,
         )
 
+    def _swap_bits(self) -> gates.Bits:
+        """Bits of every leg that is a swap; the row's verdicts are of a position as nobody limits it."""
+        legs, place = self.legs, np.flatnonzero(self.is_swap)
+        found = np.zeros(len(legs), np.uint32)
+        if len(place):
+            found[place] = swaps.table_bits(
+                legs[place], self._expires_us[place], self.now_us, self.config.gates
+            )
+        return found
+
     def _volume_bits(self) -> gates.Bits:
         """Bits of volumes in currencies whose worth changes; the others are known beforehand."""
-        least, found = self.config.gates.min_volume, np.zeros(len(self), np.uint32)
-        if least:
-            value = np.where(self._in_dollars, np.inf, np.minimum(self.volume1, self.volume2) * self.worth)
-            found[value < least] = gates.bit("volume", "fail")
-            found[np.isnan(value)] = gates.bit("volume", "unknown")
+        found = np.zeros(len(self), np.uint32)
+        for legs, volume in ((self.leg1, self.volume1), (self.leg2, self.volume2)):
+            least = self._least_volume[legs]
+            value = np.where(self._in_dollars | (least == 0), np.inf, volume * self.worth)
+            found[value < least] |= np.uint32(gates.bit("volume", "fail"))
+            found[np.isnan(value)] |= np.uint32(gates.bit("volume", "unknown"))
         return found
 
     def count_hour(self, counts: Mapping[str, int] | None) -> None:

@@ -173,12 +173,13 @@ class View:
             return {}
         table = self.table
         where = slice(None) if len(rows) == len(table) and rows is self._candidates else rows
-        legs = (
+        buy, sell, sell_first, edge = (
             self._held.get(name, getattr(table, name))[where]
             for name in ("buy", "sell", "sell_first", "edge")
         )
         borrow = self.query.borrow / 100 * self.hours / DAY_H
-        held = Held(self._moment or self._now(), table.taker_fee, *legs, table.ratio[where], borrow)
+        moment = self._moment or self._now()
+        held = Held(moment, table.taker_fee, buy, sell, sell_first, edge, table.ratio[where], borrow)
         return {name: as_edge(column) for name, column in held.columns(names).items()}
 
     def _now(self) -> Moment:

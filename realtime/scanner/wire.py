@@ -50,6 +50,15 @@ LEG_ROW: Final = np.dtype(
         ("gap_ms", "<f4"),  # its usual time between two quotes; NaN before the second
         ("up", "?"),
         ("jumped", "?"),
+        # Of swaps alone; ages are by how much older than the quote it was said, ms: negative is younger.
+        ("mark", "<f8"),  # mark price in the exchange's own terms; NaN: not known
+        ("mark_late_ms", "<f4"),
+        ("mark_moved_bps", "<f4"),  # how far the coin's other legs moved since it changed; NaN: not known
+        ("rate", "<f8"),  # funding at the next settlement, within cap and floor; NaN: not known
+        ("next_ts_us", "<i8"),  # 0: not known
+        ("interval_s", "<i4"),  # 0: not known
+        ("rate_late_ms", "<f4"),
+        ("problem", "u1"),  # of engine.scan.swaps.PROBLEMS
     ]
 )
 

@@ -17,9 +17,11 @@ from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
 from history.lake.tables import Lake
+from markets.events import Quote
 from tests.history.test_api import START_US, quotes, store_points
 from tests.support.lakes.lake_data import write, write_quotes
 from tests.support.live import database_url
+from tests.support.swaps import pair, swap
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -155,3 +157,70 @@ def peak_of_export(lake: Lake, path: Path, start: str, end: str) -> int:
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0
     return int(usage.ru_maxrss) * 1024
+
+
+# --- swaps ---------------------------------------------------------------------------------------
+
+SWAP = "BTC/USDT:USDT"
+
+
+@pytest.fixture
+def swaps(lake: Lake) -> Lake:
+    """Quotes, funding and marks of one coin's swaps on two exchanges beside its spot."""
+    for key in ("gate", "okx"):
+        swap(key)
+        write_quotes(lake, [Quote(f"{key}:swap", SWAP, 100.0, 1.0, 101.0, 1.0, None, START_US + 1, 1)])
+        at: dict[str, Any] = {"exchange": [f"{key}:swap"], "symbol": [SWAP], "received_ts_us": [START_US]}
+        write(lake, "funding", at | {"rate": [0.0001], "interval_s": [28_800], "settled_here": [False]})
+        write(lake, "marks", at | {"mark": [100.5], "index": [100.4]})
+    pair("gate:swap", "okx:swap")
+    pair("gate:swap", "binance")
+    return lake
+
+
+@pytest.mark.parametrize("table", ["funding", "marks", "quotes"])
+@pytest.mark.parametrize(
+    "named",
+    [
+        ("gate:swap", SWAP),
+        ("gate", SWAP),
+        ("gate:swap", "BTC/USDT"),
+        ("Gate swap", "btcusdt"),
+        ("Gate:swap", SWAP),
+    ],
+)
+def test_a_swap_is_named_by_its_market_or_by_its_symbol(
+    swaps: Lake, tmp_path: Path, table: str, named: tuple[str, str]
+) -> None:
+    exchange, symbol = named
+    path = export(tmp_path / "x", table, "--exchange", exchange, "--symbol", symbol)
+    (row,) = csv.DictReader(path.open())
+    assert (row["exchange"], row["symbol"]) == ("gate:swap", SWAP)
+
+
+def test_funding_and_marks_are_of_swaps_whatever_is_named(swaps: Lake, tmp_path: Path) -> None:
+    assert len(pl.read_csv(export(tmp_path / "all", "funding"))) == 2
+    assert len(pl.read_csv(export(tmp_path / "coin", "marks", "--symbol", "BTC/USDT"))) == 2
+    of_gate = pl.read_csv(export(tmp_path / "gate", "funding", "--exchange", "gate"))
+    assert of_gate["exchange"].to_list() == ["gate:swap"]
+    assert of_gate["rate"].to_list() == [0.0001]
+
+
+def test_a_spread_is_of_any_two_markets(swaps: Lake, tmp_path: Path) -> None:
+    asked = ["--from", "2025-10-09T08:53:00Z", "--to", "2025-10-09T08:54:00Z"]
+    for number, (one, other, symbol, legs) in enumerate(
+        [
+            ("gate", "okx", SWAP, ["gate:swap", "okx:swap"]),
+            ("gate:swap", "binance", "BTC/USDT", ["gate:swap", "binance"]),
+        ]
+    ):
+        names = ["--symbol", symbol, "--exchange", one, "--exchange2", other]
+        found = pl.read_csv(export(tmp_path / str(number), "spreads", *names, *asked))
+        assert found.select("symbol", "exchange1", "exchange2").row(0) == ("BTC/USDT", *legs)
+
+
+def test_a_market_that_is_not_there_is_named_with_those_there_are(swaps: Lake, tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match=r"there is no exchange 'kraken'; there are: .*gate:swap"):
+        export(tmp_path / "x", "funding", "--exchange", "kraken:swap")
+    with pytest.raises(CommandError, match="nothing is recorded of this"):
+        export(tmp_path / "x", "funding", "--exchange", "bybit:swap")

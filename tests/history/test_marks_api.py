@@ -14,11 +14,11 @@ from history.lake.schema import collector_started
 from history.lake.tables import Lake
 from history.write.buffer import Buffer
 from markets.config import Shard
-from markets.events import Funding, MarkPrice, StreamState
+from markets.events import Funding, MarkPrice, Quote, StreamState
 from markets.models import ExchangePair
 from tests.history.test_api import body
 from tests.history.test_funding_api import HOUR, NOON, SWAP, S, said, within
-from tests.support.lakes.lake_data import write, write_states
+from tests.support.lakes.lake_data import write, write_quotes, write_states
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -230,3 +230,17 @@ def test_a_market_that_no_pair_uses_is_not_called_an_unknown_exchange(
     answer = operator_client.get(path)
     assert answer.status_code == 404
     assert answer.json()["error"] == "exchange2: no pair compares swaps of Gate: enable one in the admin"
+
+
+def test_a_swap_chart_without_points_says_what_there_is_of_its_legs_by_their_names(
+    lake: Lake, operator_client: Client
+) -> None:
+    quote = Quote("gate:swap", SWAP, 100.0, 1.0, 100.1, 1.0, None, NOON - HOUR, (NOON - HOUR) * 1000)
+    write_quotes(lake, [quote])
+    path = (
+        f"/api/dashboard_data?symbol=BTC/USDT&exchange1=gate:swap&exchange2=gate&{within(NOON, NOON + HOUR)}"
+    )
+    words = operator_client.get(path).json()["error"]
+    assert "nothing was recorded of BTC/USDT on Gate swap and Gate from" in words
+    assert "quotes of Gate swap from 2026-01-01T11:00" in words
+    assert words.endswith("quotes of Gate at no time")

@@ -7,9 +7,10 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from core.names.symbols import base_of
-from markets.defaults import BASES
+from markets.config import pair_kind
+from markets.defaults import BASES, FINDER_NAME
 from markets.fees.schedules import ENTERED, fee_terms
-from markets.models import Exchange, ExchangePair, OpportunityFilter, Symbol
+from markets.models import Exchange, ExchangePair, OpportunityFilter, PairKind, Symbol
 from markets.selection import scan_pairs
 from markets.selectors import current_revision, load_config
 from simulator.catalogue import TRAPS
@@ -114,3 +115,15 @@ def test_a_simulator_takes_the_swaps_too_where_they_are_asked_for() -> None:
         "http://127.0.0.1:9000/okx-swap", "ws://127.0.0.1:9000/okx-swap",
     )  # fmt: skip
     assert okx.markets == ("spot", "swap")
+
+
+def test_of_a_desk_with_swaps_opportunities_are_found_on_every_kind_of_pair() -> None:
+    call_command("seed", swaps=True)
+    for exchange in ("gate", "okx"):
+        swap(exchange)
+    found = {
+        pair_kind(pair.pair.exchange1, pair.pair.exchange2)
+        for pair in scan_pairs(load_config())
+        if FINDER_NAME in {row.name for row in pair.filters}
+    }
+    assert found == {kind.value for kind in PairKind}

@@ -18,22 +18,26 @@ from tqdm import tqdm
 
 from core.clock.times import parse_time, shown_time
 from core.errors import InvalidConfig
+from core.names.market_keys import SWAP, coin_symbol, exchange_of, market_key, market_of
 from core.web.refused import Refused
 from engine.charts.batch import Terms
 from history.lake.schema import CLOCK
 from history.lake.tables import Lake, LakeError
-from history.read.asked import exchange_named, symbol_named
+from history.read.asked import instrument_named, market_named, pair_named, symbol_named
 from history.read.exporting import FORMATS, finished_file, write_all
 from history.read.reader import LakeReader, Where
 from history.read.spreads import chart_points
 from markets.config import MarketConfig
 from markets.selectors import load_config
 
-TABLES = ("quotes", "trades", "spreads")
+TABLES = ("quotes", "trades", "funding", "marks", "spreads")
+OF_SWAPS = ("funding", "marks")
 EXAMPLE = """\
 examples:
   $ manage.py export quotes --symbol BTCUSDT --exchange binance --from 2026-11-20 --to 2026-11-21 -o btc.csv
   $ manage.py export spreads --symbol BTC/USDT --exchange binance --exchange2 bybit --format ndjson
+  $ manage.py export quotes --symbol BTC/USDT --exchange binance:swap
+  $ manage.py export funding --symbol BTC/USDT --exchange gate:swap -o funding.csv
   $ manage.py export trades --symbol ETHUSDT --from 2026-11-20T12:00Z --format ndjson | head
 
 Rows come in order of time, in the lake's columns and units (docs/lake.md): times in µs since 1970, UTC.
@@ -45,7 +49,7 @@ watched are computed from the quotes, with the tolerance and the fees of now.
 class Command(BaseCommand):
     """Streams: memory does not grow with the range."""
 
-    help = "Export quotes, trades or spread points from the lake as CSV, NDJSON or Parquet."
+    help = "Export quotes, trades, funding, marks or spread points from the lake as CSV, NDJSON or Parquet."
     requires_system_checks: list[str] = []  # noqa: RUF012 as Django declares it
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
@@ -57,9 +61,10 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """TABLE and what of it."""
         parser.add_argument("table", choices=TABLES)
-        parser.add_argument("--symbol", help="BTC/USDT or BTCUSDT; default: every symbol")
+        parser.add_argument("--symbol", help="BTC/USDT or BTCUSDT, a swap BTC/USDT:USDT; default: every one")
         parser.add_argument(
-            "--exchange", help="the exchange, or exchange1 of spreads; default: every exchange"
+            "--exchange",
+            help="the market, or exchange1 of spreads: binance, its swaps binance:swap; default: every one",
         )
         parser.add_argument("--exchange2", help="only for spreads")
         parser.add_argument("--from", dest="start", help="ISO time or date, UTC; default: the oldest row")
@@ -125,23 +130,32 @@ class Command(BaseCommand):
 
 def _names(config: MarketConfig, reader: LakeReader, table: str, options: dict[str, Any]) -> Where:
     """The names asked for, as the lake spells them."""
-    names: Where = {}
-    if text := options["symbol"]:
-        names["symbol"] = symbol_named(config, reader, text)
-    first = "exchange1" if table == "spreads" else "exchange"
-    if text := options["exchange"]:
-        names[first] = exchange_named(config, text, "--exchange")  # type: ignore[literal-required]
+    symbol, exchange = options["symbol"], options["exchange"]
     if table != "spreads":
         if options["exchange2"]:
             raise CommandError(f"--exchange2 goes with spreads; {table} are of one exchange")
-        return names
+        if exchange and table in OF_SWAPS:
+            exchange = market_key(exchange_of(exchange.strip()), SWAP)
+        if symbol and exchange:
+            key, symbol = instrument_named(config, reader, symbol, exchange, "--exchange")
+            return {"exchange": key, "symbol": symbol}
+        if symbol:
+            found = symbol_named(config, reader, symbol)
+            return {"symbol": _swaps_of(config, found) if table in OF_SWAPS else found}
+        return {"exchange": market_named(config, exchange, "--exchange")} if exchange else {}
     missing = [f"--{name}" for name in ("symbol", "exchange", "exchange2") if not options[name]]
     if missing:
         raise CommandError(f"spreads need {' and '.join(missing)}: a spread is one symbol on two exchanges")
-    names["exchange2"] = exchange_named(config, options["exchange2"], "--exchange2")
-    if names["exchange1"] == names["exchange2"]:
-        raise CommandError("--exchange2 is the same as --exchange: a spread needs two")
-    return names
+    legs = {"--exchange": exchange, "--exchange2": options["exchange2"]}
+    coin, one, other = pair_named(config, reader, symbol, legs)
+    return {"symbol": coin, "exchange1": one, "exchange2": other}
+
+
+def _swaps_of(config: MarketConfig, symbol: str) -> list[str]:
+    """Symbols of the swaps of a coin; of a swap its own."""
+    own = [each.symbol for each in config.listings if market_of(each.exchange) == SWAP]
+    found = {each for each in own if each == symbol or coin_symbol(each) == symbol}
+    return sorted(found) or [symbol]
 
 
 def _range(reader: LakeReader, table: str, names: Where, options: dict[str, Any]) -> tuple[int, int]:

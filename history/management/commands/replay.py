@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
 from tqdm import tqdm
 
 from core.clock.times import parse_time, shown_time
@@ -136,9 +137,8 @@ class Command(BaseCommand):
         reader = LakeReader(lake)
         recorded = Recorded(reader, frozenset())
         start_us, end_us = _range(recorded, lake, options["start_us"], options["end_us"])
-        market = LakeMarket(
-            reader, start_us, end_us, _recorded_names(reader, options["symbols"], start_us, end_us) or None
-        )
+        names = _recorded_names(reader, options["symbols"], start_us, end_us) or None
+        market = LakeMarket(reader, start_us, end_us, names, self._contract_sizes())
         if not market.first():
             raise CommandError("no quotes with sizes are there to be played; see --symbols, --from and --to")
         speed = options["speed"] or MAX_SPEED
@@ -155,6 +155,16 @@ class Command(BaseCommand):
                 f"cannot listen on port {options['port']} ({error.strerror}); try another --port"
             ) from None
         self.stderr.write(f"left out, as no wire can show them: {dict(market.left_out)}")
+
+    def _contract_sizes(self) -> dict[tuple[str, str], float]:
+        """Coins per contract of the swaps of this desk; without its database none is known."""
+        try:
+            instruments = load_config().instruments
+        except (InvalidConfig, DatabaseError) as problem:
+            said = str(problem).partition("\n")[0]
+            self.stderr.write(f"contract sizes are not known ({said}): a contract of each swap is one coin")
+            return {}
+        return {(row.exchange, row.symbol): row.contract_size for row in instruments if row.contract_size}
 
     def _say(self, text: str) -> None:
         self.stdout.write(text)

@@ -91,8 +91,8 @@ export function drawSettlements(u, { settlements, trades }, colours, font) {
       ctx.fill();
       ctx.stroke();
     } else ctx.fill();
-    if (x - last[leg] < (LABEL + 3 * SIZE) * ratio) continue;
     const atLeft = x + (LABEL + 2 * SIZE) * ratio > right;
+    if (x - last[leg] < ((atLeft ? 2 : 1) * LABEL + 4 * SIZE) * ratio) continue;
     ctx.textAlign = atLeft ? "right" : "left";
     ctx.fillStyle = colours.text;
     ctx.fillText(percent(rate, 4), x + (atLeft ? -1 : 1) * 2 * SIZE * ratio, y);

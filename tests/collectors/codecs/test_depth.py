@@ -1,18 +1,24 @@
 """Frames and answers of order books, written by hand after the protocol notes, and what each says."""
 
+import json
+import math
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from collectors.exchanges import CODECS
 from collectors.exchanges.base import Codec
 from collectors.exchanges.mexc_pb2 import Depth, DepthChanges, DepthLevel, Push
 from collectors.exchanges.order import Order
 from collectors.exchanges.wire import ContractSize
+from collectors.management.commands.decode import as_printed
 from core.names.market_keys import exchange_of
 from markets.events import BookUpdate, Quote
+from tests.collectors.codecs.test_fuzz import JSON_VALUES, places
 
 SYMBOLS: Final = {
     name: "BTC/USDT"
@@ -293,7 +299,8 @@ def test_a_change_of_a_kucoin_swap_is_one_level_of_a_side(side: str, sides: tupl
     (book,) = codec("kucoin:swap").decode(frame)
     assert isinstance(book, BookUpdate)
     assert (len(book.bids), len(book.asks)) == sides
-    assert book.bids + book.asks == [(Decimal("100.5"), Decimal("0.12"))]
+    level: tuple[Any, Any] = (Decimal("100.5"), Decimal("0.12"))
+    assert book.bids + book.asks == [level]
     assert (book.first_seq, book.last_seq, book.exchange_ts_us) == (9001, 9001, AT * 1000)
 
 
@@ -345,6 +352,42 @@ def test_an_instrument_nobody_asked_for_is_counted(market: str, frame: str | byt
     assert one.counts == {"unknown_symbol": 1}
 
 
+JSON_PUSHES = [(market, frame) for market, frame, *_ in PUSHES.values() if isinstance(frame, str)]
+
+
+def with_nonsense(data: st.DataObject, frame: str) -> str:
+    """The same with a value somewhere replaced by any other."""
+    message = json.loads(frame)
+    holder, key = data.draw(st.sampled_from(list(places(message))))
+    holder[key] = data.draw(JSON_VALUES)
+    return json.dumps(message)
+
+
+@given(data=st.data())
+@settings(max_examples=300, deadline=None)
+def test_whatever_a_push_brings_it_is_emitted_or_counted_and_every_level_can_be(data: st.DataObject) -> None:
+    market, frame = data.draw(st.sampled_from(JSON_PUSHES))
+    text = with_nonsense(data, frame)
+    for exact in (True, False):
+        one = codec(market, exact=exact)
+        events = one.decode(text)
+        assert events or sum(one.counts.values()) >= 1
+        for event in events:
+            assert json.dumps(as_printed(event))
+            if isinstance(event, BookUpdate):
+                assert all(0 < price < math.inf and 0 <= size < math.inf for price, size in event.bids)
+
+
+@given(data=st.data())
+@settings(max_examples=200, deadline=None)
+def test_whatever_an_answer_brings_it_is_a_snapshot_or_counted(data: st.DataObject) -> None:
+    market = data.draw(st.sampled_from(list(ANSWERS)))
+    native_id, body, _ = ANSWERS[market]
+    one = codec(market, exact=data.draw(st.booleans()))
+    books = one.snapshot(with_nonsense(data, body), native_id)
+    assert len(books) == 1 or sum(one.counts.values()) == 1
+
+
 BOOKS_OF_QUOTES = {
     "mexc:swap": '{"symbol":"BTC_USDT","data":{"asks":[[100.6,70,1]],"bids":[[100.5,20,1]],"version":7},'
     f'"channel":"push.depth.full","ts":{AT}}}',
@@ -364,7 +407,8 @@ def test_a_book_that_a_quote_is_made_of_is_said_as_a_book_only_where_that_is_wan
     assert isinstance(same, Quote)
     assert isinstance(book, BookUpdate)
     assert (quote.bid, quote.bid_size) == (100.5, 0.2)
-    assert (book.kind, book.bids, book.last_seq) == ("snapshot", [(Decimal("100.5"), Decimal("0.20"))], 7)
+    level: tuple[Any, Any] = (Decimal("100.5"), Decimal("0.20"))
+    assert (book.kind, book.bids, book.last_seq) == ("snapshot", [level], 7)
 
 
 @pytest.mark.parametrize("market", CODECS)

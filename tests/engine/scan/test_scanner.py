@@ -255,6 +255,16 @@ def test_an_episode_ends_when_its_connection_does() -> None:
     assert closed.reason == "okx: stream down: no frame"
 
 
+def test_the_reason_calls_a_market_by_its_name() -> None:
+    terms = config(everywhere(BTC), FIVE_BPS, pairs=[("binance", "okx")])
+    named = tuple(msgspec.structs.replace(row, name=f"{row.key.title()} swap") for row in terms.exchanges)
+    desk = Desk(msgspec.structs.replace(terms, exchanges=named))
+    desk.quote("binance", BTC, 100.0, 100.02)
+    desk.quote("okx", BTC, 100.4, 100.42)
+    desk.state("okx", "down", BTC, at_ms=5)
+    assert desk.scanner.lifecycle.take()[1].reason == "Okx swap: stream down: no frame"
+
+
 def test_best_prices_of_a_leg_that_is_gone_hold_nothing_back() -> None:
     desk = Desk(config(everywhere(BTC), FIVE_BPS))
     for exchange, bid in zip(EXCHANGES, (100.0, 100.0, 90.0, 100.0), strict=True):
