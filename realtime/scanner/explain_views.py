@@ -84,7 +84,7 @@ class Asked(Struct, frozen=True):
 
     @property
     def names(self) -> dict[str, str]:
-        """What words call the legs, by key: of one exchange's two markets the spot one says so."""
+        """Names of the legs in words, by key: of one exchange's two markets the spot one says so."""
         legs, basis = (self.one, self.two), self.one.exchange.key == self.two.exchange.key
         return {leg.key: f"{leg} {_('spot')}" if basis and leg.market == SPOT else str(leg) for leg in legs}
 
