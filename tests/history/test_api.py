@@ -165,9 +165,9 @@ MISSING = [
         ("symbol=PEPEUSD&exchange1=binance&exchange2=bybit", ["PEPE2/USDT"]),
         ("symbol=BTCUSDT&exchange1=kraken&exchange2=bybit", ["exchange1", "'kraken'", "binance"]),
         (f"{BTC}&{within(-9000, -8000)}", [
-            "BTC/USDT", "binance from 2025-10-09T08:53:20Z to 2025-10-09T09:03:19", "quotes of Bybit from",
+            "BTC/USDT", "Binance from 2025-10-09T08:53:20Z to 2025-10-09T09:03:19", "quotes of Bybit from",
         ]),
-        (f"symbol=ETHUSDT&exchange1=okx&exchange2=bybit&{within(0, 60)}", ["okx at no time"]),
+        (f"symbol=ETHUSDT&exchange1=okx&exchange2=bybit&{within(0, 60)}", ["OKX at no time"]),
         ("filter=77", ["filter", "Majors"]),
     ]  # fmt: skip
 
