@@ -17,7 +17,7 @@ from tests.support.trials import TRIALS
 ROOT: Final = Path(settings.BASE_DIR)
 ROOMS: Final = (
     "accounts", "arbsite", "attack", "audit", "benchmarks", "collectors", "core", "deploy", "engine",
-    "history", "markets", "monitoring", "opportunities", "realtime", "simulator", "tests",
+    "history", "markets", "monitoring", "opportunities", "orderbook", "realtime", "simulator", "tests",
 )  # fmt: skip
 MOST_LINES: Final = 500
 MOST_MODULES: Final = 22
