@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from markets.events import Quote, Trade
 from orderbook.ingest.writer import Writer
 from orderbook.store.plain import PlainEngine
-from tests.orderbook.conftest import EMPTY
+from tests.orderbook.conftest import EMPTY, connect
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -30,11 +30,11 @@ def trade(at_us: int, price: float, size: float, **more: Any) -> Trade:
 
 
 def rows(store: psycopg.Connection[Any], table: str, columns: str = "*") -> list[tuple[Any, ...]]:
-    return store.execute(f"SELECT {columns} FROM marketdata.{table} ORDER BY 1, 2").fetchall()  # type: ignore[call-overload, no-any-return]
+    return store.execute(f"SELECT {columns} FROM marketdata.{table} ORDER BY 1, 2").fetchall()
 
 
 def test_a_batch_that_is_delivered_twice_is_there_once(store: psycopg.Connection[Any]) -> None:
-    batch = [quote(1), quote(2, bid=99.5), trade(3, 100.5, 0.25)]
+    batch: list[Quote | Trade] = [quote(1), quote(2, bid=99.5), trade(3, 100.5, 0.25)]
     assert Writer(PlainEngine()).write(store, batch) == 3
     assert Writer(PlainEngine()).write(store, [*batch, quote(4)]) == 1
     assert len(rows(store, "book_ticker")) == 3
