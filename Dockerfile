@@ -30,6 +30,7 @@ COPY monitoring monitoring
 COPY history history
 COPY realtime realtime
 COPY opportunities opportunities
+COPY orderbook orderbook
 COPY collectors collectors
 COPY simulator simulator
 COPY engine engine

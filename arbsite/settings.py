@@ -87,6 +87,7 @@ INSTALLED_APPS = [
     "simulator",
     "realtime",
     "opportunities",
+    "orderbook",
     "history",
     "monitoring",
 ]
@@ -205,6 +206,16 @@ BEAT_SCHEDULE = {
         "task": "history.tasks.retain",
         "schedule": {"hour": 0, "minute": 25},  # a day is over, and its last hour compacted
         "options": {"expires": 12 * 3600},
+    },
+    "roll-up-store": {
+        "task": "orderbook.tasks.roll_up",
+        "schedule": {"minute": "*"},
+        "options": {"expires": 55},
+    },
+    "retain-store": {
+        "task": "orderbook.tasks.retain",
+        "schedule": {"minute": 40},
+        "options": {"expires": 3000},
     },
     "retain-episodes": {
         "task": "opportunities.tasks.retain_episodes",

@@ -11,7 +11,7 @@ from django.db.models import Q
 
 _OWN_TOKENS: Final = Q(content_type__app_label="realtime", content_type__model="apitoken")
 _FILTERS: Final = Q(content_type__app_label="markets", content_type__model="opportunityfilter")
-_CONFIGURATION: Final = Q(content_type__app_label__in=("markets", "history", "monitoring")) | Q(
+_CONFIGURATION: Final = Q(content_type__app_label__in=("markets", "history", "monitoring", "orderbook")) | Q(
     content_type__app_label="opportunities", content_type__model="verdictthresholds"
 )
 _PAGES: Final = _CONFIGURATION | Q(

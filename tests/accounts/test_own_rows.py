@@ -25,6 +25,7 @@ from monitoring.health.limits import HealthLimits, load_limits
 from monitoring.health.observed import Limits
 from opportunities.models import VerdictThresholds
 from opportunities.statistics import verdict_terms
+from orderbook.models import StoreSettings
 from tests.accounts.test_groups import member, signed_in
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("empty_redis")]
@@ -139,7 +140,7 @@ def test_nobody_learns_of_deleted_rows_that_they_could_not_see(
 
 # --- settings of one row -------------------------------------------------------------------------
 
-SETTINGS = [HealthLimits, GateThresholds, VerdictThresholds]
+SETTINGS = [HealthLimits, GateThresholds, StoreSettings, VerdictThresholds]
 
 
 def test_all_settings_of_one_row_are_tried() -> None:

@@ -25,6 +25,7 @@ NEVER: Final = {
     "monitoring.healthlimits": {"delete"},
     "opportunities.opportunityepisode": EVERYTHING,
     "opportunities.verdictthresholds": {"delete"},
+    "orderbook.storesettings": {"delete"},
     "realtime.apitoken": {"change"},
 }
 

@@ -1,0 +1,1 @@
+"""What the books held, and what was quoted and traded, in PostgreSQL."""

@@ -1,0 +1,1 @@
+"""The schema `marketdata`: its tables, and the engine that keeps them."""
