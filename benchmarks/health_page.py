@@ -41,10 +41,10 @@ from websockets.typing import Origin
 from accounts.tokens.tokens import make_token
 from monitoring.pages.symbols import Show, SymbolTable
 from monitoring.quality.wire import SYMBOL_ROW, Quality
-from tests.monitoring.test_assess import exchange
 from tests.support.browser import chromium, chromium_program, session_cookies
 from tests.support.health_data import Reports
 from tests.support.live import Web, daphne
+from tests.support.observed import exchange
 
 EXCHANGES = ("binance", "bingx", "bitget", "bybit", "gate", "kucoin", "mexc", "okx")
 SYMBOLS = 1_000

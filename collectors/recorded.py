@@ -29,7 +29,7 @@ class Line(Struct):
 
     @property
     def answers(self) -> str:
-        """What was asked for over REST, as `funding` where the channel is `rest_funding`; else empty."""
+        """Name of what REST was asked for, `funding` where the channel is `rest_funding`; else empty."""
         answer = _ANSWER.fullmatch(self.channel) if isinstance(self.channel, str) else None
         return answer.group(1) if answer else ""
 

@@ -142,7 +142,7 @@ async def _named(query: dict[str, str], within: Range) -> tuple[MarketConfig, Wh
 
 
 def _legs(config: MarketConfig, where: Where) -> list[Leg]:
-    """What a symbol is called on the exchange that is asked for, or on each."""
+    """Names of a symbol on the exchange that is asked for, or on each."""
     symbol, exchange = str(where["symbol"]), where.get("exchange")
     keys = [str(exchange)] if exchange else [row.key for row in config.exchanges]
     if market_of_symbol(symbol) == SWAP:  # it is a swap's own name

@@ -102,7 +102,7 @@ class Funding(Struct, gc=False):
 
 
 class BookUpdate(Struct):
-    """What an exchange said of the order book of one symbol: the whole book, or the levels that changed.
+    """Update of the order book of one symbol: the whole book, or the levels that changed.
 
     Levels are in the order of the wire, with sizes in coins, never in contracts. A "gap" is a frame of which
     no update could be made: something was lost. Update ids are the exchange's own, None where it does not

@@ -1,1 +1,1 @@
-"""What the books held, and what was quoted and traded, in PostgreSQL."""
+"""Store of order books, quotes and trades in PostgreSQL."""

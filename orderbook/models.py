@@ -1,4 +1,4 @@
-"""What an operator sets for the store of quotes, trades and books."""
+"""Settings of the store of quotes, trades and books."""
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator

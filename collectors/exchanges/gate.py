@@ -293,7 +293,7 @@ class GateSwap(SwapCodec, Gate):
         return (*super().topics(native_id), Topic("funding", native_id, f"{SWAP_TICKERS}:{native_id}"))
 
     def polled_row(self, row: dict[str, Any], received_ts_us: int, received_mono_ns: int) -> Sequence[Terms]:
-        """What tickers say, too: of contracts that nobody trades there are none for long."""
+        """Mark price and funding, as of tickers: of contracts that nobody trades there are none for long."""
         return self._terms("name", row, None, received_ts_us, received_mono_ns)
 
     def decode(

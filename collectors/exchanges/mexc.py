@@ -203,7 +203,7 @@ class Mexc(Codec):
     def whole_book(
         self, answer: dict[str, Any], native_id: str, received_ts_us: int, received_mono_ns: int
     ) -> Sequence[BookUpdate]:
-        """Its time is that of the answer."""
+        """The time is that of the answer."""
         return book_update(
             self, "snapshot", native_id, answer.get("bids"), answer.get("asks"), answer.get("timestamp"),
             received_ts_us, received_mono_ns, last=answer.get("lastUpdateId"),

@@ -1,4 +1,4 @@
-"""What no channel of an exchange says, asked for once a minute: intervals and bounds, sizes of contracts."""
+"""Polls of what no channel of an exchange says, once a minute: intervals and bounds, sizes of contracts."""
 
 import asyncio
 import logging

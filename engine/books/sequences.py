@@ -58,7 +58,7 @@ class Chained(NamedTuple):
     waits: bool
 
     def judge(self, update: BookUpdate, last: int, is_first: bool) -> Verdict:
-        """What follows is next, whatever its id; of 0 Bitget says that something was lost."""
+        """Every id may follow; of 0 Bitget says that something was lost."""
         previous, end = update.prev_seq, update.last_seq
         if not previous or end is None:
             return "gap"

@@ -1,4 +1,4 @@
-"""What a size costs in a book, and what buying it in one and selling it in another leaves. Pure.
+"""Cost of a size in a book, and profit of buying it in one and selling it in another. Pure.
 
 A walk takes the levels from the best on, as a market order of that size would. Everything is unknown (None)
 where a book is resyncing or silent, and where it ends before the size is reached. Sizes are in coins, money
@@ -21,7 +21,7 @@ NEARLY: Final = 1 - 1e-12
 
 
 class Fill(Struct, frozen=True, gc=False):
-    """What a size comes to: `worst` is the price of the last level it takes, the `level`-th, from 0."""
+    """Deal that a size comes to: `worst` is the price of the last level it takes, the `level`-th, from 0."""
 
     coins: float
     quote: float

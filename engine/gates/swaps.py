@@ -127,7 +127,7 @@ def _settlement_bits(next_us: int | None, now_us: int, follows: FilterConfig | N
 
 
 def wanted(gate: str, terms: GateTerms, follows: FilterConfig | None) -> str:
-    """What a gate asks of each swap."""
+    """Words for the condition that a gate sets for each swap."""
     held = wording.share(holding_hours(follows))
     if gate == "funding":
         age = wording.seconds(terms.funding_max_age_s * 1e3)
@@ -142,7 +142,7 @@ def wanted(gate: str, terms: GateTerms, follows: FilterConfig | None) -> str:
 
 
 def leg_value(gate: str, leg: Leg, now: Now, terms: GateTerms) -> str:
-    """What was measured of a swap, in short."""
+    """Short words for the measurement of a swap."""
     swap = leg.swap
     assert swap is not None  # noqa: S101 - for the type checker  # nosec B101 # decides nothing
     if gate == "funding":
@@ -157,7 +157,7 @@ def leg_value(gate: str, leg: Leg, now: Now, terms: GateTerms) -> str:
 
 
 def leg_words(gate: str, leg: Leg, moved_bps: float, now: Now, terms: GateTerms) -> str:
-    """What was measured of a swap, as what its exchange's name is followed by."""
+    """Words for the measurement of a swap that follow its exchange's name."""
     swap = leg.swap
     assert swap is not None  # noqa: S101 - for the type checker  # nosec B101 # decides nothing
     if gate == "funding":

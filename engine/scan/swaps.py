@@ -1,4 +1,4 @@
-"""What the exchange of a swap says of it beside its quotes: funding and the mark price.
+"""Facts of a swap that its exchange publishes beside quotes: funding and the mark price.
 
 Plain Python, no Django. The scanner writes it, gates and net edges read it.
 """

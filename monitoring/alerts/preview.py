@@ -93,7 +93,7 @@ def _unknown(coins: list[str]) -> str:
 
 
 def _of_funding(rule: AlertRule, names: dict[str, str]) -> tuple[Finding, ...] | None:
-    """What the rule finds in the funding of now; None where no collector publishes any."""
+    """Findings of the rule in the funding of now; None where no collector publishes any."""
     try:
         snapshots, remembered = async_to_sync(_published_funding)()
     except (RedisError, OSError):

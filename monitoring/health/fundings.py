@@ -86,7 +86,7 @@ class FundingMemory:
 
     @property
     def remembered(self) -> list[Remembered]:
-        """What the next monitor goes on from."""
+        """State that the next monitor goes on from."""
         return list(self._known.values())
 
     def take(self, snapshots: Sequence[Snapshot], now_us: int, now_s: float) -> Fundings:
@@ -140,7 +140,7 @@ class FundingMemory:
 
 
 def _seen(before: Remembered | None, row: SwapRow, now_us: int) -> Remembered:
-    """What is remembered of a swap after a row; an interval that is unknown now is the one it was."""
+    """Memory of a swap after a row; an interval that is unknown now is the one it was."""
     if before is None:
         return Remembered(row.exchange, row.symbol, row.coin, now_us, row.interval_s)
     now = structs.replace(

@@ -119,7 +119,7 @@ def _narrowed(found: list[Opportunity], name: str, text: str) -> list[Opportunit
 
 
 def _as_kept(found: list[Opportunity], asked: dict[str, str]) -> dict[str, str]:
-    """What is asked for, with a pair's exchanges as it is kept: its numbers have the sign of that way."""
+    """Query with a pair's exchanges as it is kept: its numbers have the sign of that way."""
     pairs = {(o.exchange1, o.exchange2) for o in found}
     one, two = asked["exchange1"], asked["exchange2"]
     if (one, two) in pairs or (two, one) not in pairs:

@@ -75,7 +75,7 @@ class LegColumns:
 
 
 def _of_swap(leg: Leg, swap: SwapLeg, since_ns: int) -> tuple[float, ...]:
-    """What is said of a swap beside its quotes."""
+    """Columns of a swap beside its quotes."""
     return (
         swap.mark, (leg.received_mono_ns - swap.mark_ns) / 1e6, leg.moved_bps(since_ns, swap.marks),
         swap.rate, swap.next_us or 0, swap.interval_s or 0, (leg.received_mono_ns - swap.said_ns) / 1e6,

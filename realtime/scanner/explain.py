@@ -192,7 +192,7 @@ def _leg(table: ScanTable, place: int, now_mono_ns: int) -> Leg:
 
 
 def _take_swap(swap: SwapLeg, row: np.void, received_mono_ns: int) -> None:
-    """What is said of a swap beside its quotes, as the collector knows it."""
+    """Facts of a swap beside its quotes, as the collector knows them."""
     swap.problem, swap.rate, swap.mark = PROBLEMS[int(row["problem"])], float(row["rate"]), float(row["mark"])
     swap.next_us, swap.interval_s = int(row["next_ts_us"]) or None, int(row["interval_s"]) or None
     rate_late_ms, mark_late_ms = float(row["rate_late_ms"]), float(row["mark_late_ms"])

@@ -41,8 +41,8 @@ from monitoring.health.stores import load_lacks
 from monitoring.models import AlertRule
 from opportunities.models import OpportunityEpisode, VerdictThresholds
 from realtime.sink import RealtimeSink
-from tests.monitoring.test_assess import WELL
 from tests.support.admin_forms import entered, opened
+from tests.support.observed import WELL
 
 pytestmark = pytest.mark.django_db
 

@@ -19,12 +19,12 @@ from monitoring.quality.wire import LIVE, STALE
 from opportunities.services import save_episodes
 from tests.browser.test_dashboard import BTC, Card, quoting
 from tests.browser.test_scanner import DEAREST, speaking
-from tests.monitoring.test_assess import symbols
 from tests.opportunities.test_episodes import episode
 from tests.support.browser import profile, session_cookies
 from tests.support.desk.frozen_link import Link, link
 from tests.support.health_data import Reports
 from tests.support.live import Web, daphne, eventually, promised
+from tests.support.observed import symbols
 
 pytestmark = [
     pytest.mark.browser,

@@ -16,10 +16,10 @@ from redis import Redis
 from core.health.findings import Finding
 from monitoring.pages.series import NAMES
 from monitoring.quality.wire import DOWN, LIVE, STALE
-from tests.monitoring.test_assess import symbols
 from tests.support.browser import Complaints, profile, session_cookies
 from tests.support.health_data import Reports
 from tests.support.live import Web, daphne
+from tests.support.observed import symbols
 
 pytestmark = [
     pytest.mark.browser,

@@ -28,11 +28,11 @@ from monitoring.quality.wire import DOWN, LIVE, STALE
 from opportunities.services import save_episodes
 from realtime.models import SavedView
 from tests.browser.test_opportunities import PAIR, found, now_us, record
-from tests.monitoring.test_assess import symbols
 from tests.support.browser import Complaints, profile, session_cookies
 from tests.support.health_data import Reports
 from tests.support.lakes.lake_data import write
 from tests.support.live import Web, daphne, desk
+from tests.support.observed import symbols
 from tests.support.scan_shard import Shard
 
 pytestmark = [

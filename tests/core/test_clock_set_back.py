@@ -49,9 +49,9 @@ from monitoring.quality.wire import (
 from opportunities.services import save_episodes
 from tests.monitoring.alerts.test_delivery import SENT, db, delivering, in_the_open, put, until, webhook
 from tests.monitoring.alerts.test_rules_at_work import SILENT, channel, rule, sent
-from tests.monitoring.test_assess import NOW, WELL
 from tests.opportunities.test_episodes import episode
 from tests.support.desk.alert_servers import Receiver, serving
+from tests.support.observed import NOW, WELL
 
 pytestmark = pytest.mark.django_db
 

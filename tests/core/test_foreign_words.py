@@ -14,9 +14,10 @@ from collectors.sockets.answers import LONGEST_SAID, foreign
 from core.names.plain_names import unfit_character
 from core.secrets.redaction import keep_secret
 from tests.collectors.test_receive_socket import raw, read_all
-from tests.monitoring.test_assess import NOW, REFUSAL, S, found, with_collector, with_exchange
+from tests.monitoring.test_assess import REFUSAL
 from tests.support.exchanges.codec_frames import SPOTS
 from tests.support.exchanges.tiny_exchange import Running, TinyExchange, symbols, until
+from tests.support.observed import NOW, S, found, with_collector, with_exchange
 
 HTML = "<html><script>alert(1)</script><b>down</b></html>"
 NASTY = {

@@ -68,7 +68,7 @@ class Desk:
         return NOON + round(self.now * US), BOOT + round(self.now * NS)
 
     def funding(self, key: str, **values: Any) -> None:
-        """What an exchange says of funding; all is well where nothing else is said."""
+        """Funding as an exchange publishes it; everything is healthy where nothing else is said."""
         said: dict[str, Any] = {"rate": 0.0001, "next_ts_us": NOON + 4 * HOUR * US, "interval_s": 8 * HOUR}
         us, ns = self.clock
         said |= values

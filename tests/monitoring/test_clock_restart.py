@@ -30,9 +30,9 @@ from opportunities.models import OpportunityEpisode
 from opportunities.services import save_episodes
 from tests.collectors.test_refusals import topic
 from tests.monitoring.alerts.test_rules_at_work import SILENT, T0, channel, rule
-from tests.monitoring.test_assess import look
 from tests.monitoring.test_clock_set_forward import HOUR_US, S, Wall, firing, moment
 from tests.opportunities.test_episodes import closed, episode
+from tests.support.observed import look
 
 STEPS_S = [90, 3600, 86_400, 400 * 86_400]
 

@@ -21,8 +21,8 @@ from monitoring.models import Alert, What
 from monitoring.quality.wire import SYMBOL_ROW, Quality
 from opportunities.services import save_episodes
 from tests.monitoring.alerts.test_rules_at_work import SILENT, T0, channel, rule
-from tests.monitoring.test_assess import NOW, look
 from tests.opportunities.test_episodes import episode
+from tests.support.observed import NOW, look
 
 S = 1_000_000
 HOUR_US = 3600 * S

@@ -10,17 +10,8 @@ from core.process.heartbeat import QueueFill
 from monitoring.health.assess import assess
 from monitoring.health.observed import Limits
 from monitoring.quality.wire import STALE
-from tests.monitoring.test_assess import (
-    COLLECTOR,
-    HOUR,
-    NOW,
-    PROCESSES,
-    REFUSAL,
-    beat,
-    exchange,
-    look,
-    symbols,
-)
+from tests.monitoring.test_assess import REFUSAL
+from tests.support.observed import COLLECTOR, HOUR, NOW, PROCESSES, beat, exchange, look, symbols
 
 ONE_OF_EACH = look(
     heartbeats=(

@@ -18,7 +18,7 @@ from monitoring.pages.graphs import thinned
 from monitoring.pages.sections import sections
 from monitoring.pages.symbols import Show, SymbolTable, decode_health_message
 from monitoring.quality.wire import DOWN, LIVE, QUIET, STALE, SUSPECT, SYMBOL_STATES, Quality, SymbolState
-from tests.monitoring.test_assess import NOW, WELL, exchange, symbols
+from tests.support.observed import NOW, WELL, exchange, symbols
 
 
 def shown(quality: Quality, **asked: Any) -> list[str]:

@@ -1,7 +1,7 @@
 """Findings call markets by their names, and are distinguished by their keys."""
 
 from monitoring.quality.wire import Quality
-from tests.monitoring.test_assess import NOW, exchange, found, look
+from tests.support.observed import NOW, exchange, found, look
 
 
 def test_words_call_markets_by_their_names_and_subjects_by_their_keys() -> None:

@@ -17,8 +17,8 @@ from monitoring.quality.wire import (
     ExchangeQuality,
     Quality,
 )
-from tests.monitoring.test_assess import NOW, WELL
 from tests.monitoring.test_quality import S, Watched, config, desk  # noqa: F401 - a fixture
+from tests.support.observed import NOW, WELL
 
 
 class TestWhatCannotBeUsed:

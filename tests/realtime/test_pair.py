@@ -1,4 +1,4 @@
-"""What the page of a pair says beside its line: the trade in words, the next settlement of each swap leg."""
+"""Words of a pair's page beside its line: the trade, and the next settlement of each swap leg."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a filter says of a position that is held: how long, what it must leave, through which settlements."""
+"""Filters on a position that is held: how long, what it must leave, through which settlements."""
 
 from decimal import Decimal
 from typing import Any

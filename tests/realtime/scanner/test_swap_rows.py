@@ -131,7 +131,7 @@ def test_the_explanation_of_a_swap_pair_names_its_gates_and_what_the_filter_lack
     assert "wanted: at least 200.0 bps" in follows.words
 
 
-def test_a_table_that_heard_nothing_knows_no_funding() -> None:
+def test_a_table_that_was_given_nothing_knows_no_funding() -> None:
     config = swaps()
     table = ScanTable(config)
     assert np.isnan(table.legs["rate"]).all()
