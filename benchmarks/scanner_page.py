@@ -43,9 +43,9 @@ from benchmarks.scanner import SPOT_PAIRS, Desk, configuration
 from core.names.market_keys import SWAP, market_of
 from core.redis_client import async_redis
 from markets.config import MarketConfig
+from markets.follow.fundings import Snapshot, SwapRow
 from markets.models import Exchange, ExchangePair, Instrument, Symbol
 from markets.selectors import load_config
-from realtime.funding.wire import Snapshot, SwapRow
 from realtime.scanner import wire as scan_wire
 from realtime.scanner.messages import Page, make_page
 from realtime.scanner.table import ScanTable

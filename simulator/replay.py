@@ -25,7 +25,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from math import inf
@@ -121,15 +121,8 @@ class Recording:
 
     def _say_unknown(self, sizes: Mapping[tuple[str, str], str]) -> None:
         """One line about the swaps sized in contracts of which nobody says how many coins they are."""
-        unknown = Counter(
-            key
-            for key, listings in self.listings.items()
-            for listing in listings
-            if listing.settle and exchange_of(key) in CONTRACT_SIZED and (key, listing.symbol) not in sizes
-        )
-        if unknown:
-            counts = ", ".join(f"{key} ({count})" for key, count in unknown.items())
-            logger.warning("no contract sizes of %s in %s: one coin a contract", counts, CONTRACT_SIZES)
+        if unknown := unsized(self.listings, sizes):
+            logger.warning("no contract sizes of %s in %s: one coin a contract", unknown, CONTRACT_SIZES)
 
     def first(self) -> Mapping[tuple[str, str], Row]:
         """Each file's first row, by exchange and symbol."""
@@ -316,6 +309,17 @@ def _listing(path: Path) -> tuple[str, Listing]:
     """Key of the market and its catalogue, inferred from the beginning of the file."""
     sample = list(islice(_rows(path), SAMPLE_ROWS))
     return sample[0].exchange, listing_of(sample)
+
+
+def unsized(listings: Mapping[str, Sequence[Listing]], sizes: Collection[tuple[str, str]]) -> str:
+    """Markets with the number of their swaps that are sized in contracts of unknown size: `gate:swap (2)`."""
+    unknown = Counter(
+        key
+        for key, listed in listings.items()
+        for listing in listed
+        if listing.settle and exchange_of(key) in CONTRACT_SIZED and (key, listing.symbol) not in sizes
+    )
+    return ", ".join(f"{key} ({count})" for key, count in unknown.items())
 
 
 def _contract_sizes(path: Path, *, given: bool) -> dict[tuple[str, str], str]:

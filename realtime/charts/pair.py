@@ -11,11 +11,11 @@ from core.names.market_keys import SWAP, market_of
 from core.web.asking import asked
 from core.web.refused import Refused
 from engine.funding.trade import plain_names, trade_line
+from markets.follow.fundings import Snapshot, SwapRow
 from markets.selectors import load_config
 from realtime.funding.api import leg_key, newest_snapshots
 from realtime.funding.net import Name
 from realtime.funding.table import PER_CENT
-from realtime.funding.wire import Snapshot, SwapRow
 from realtime.scanner.wire import on_the_way_s
 
 

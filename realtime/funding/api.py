@@ -18,10 +18,10 @@ from core.names.plain_names import no_formula
 from core.redis_client import async_redis
 from core.web.asking import asked
 from core.web.refused import Refused
+from markets.follow.fundings import Snapshot, read_snapshots
 from markets.models import Exchange
 from realtime.funding.net import NetQuery, net
 from realtime.funding.table import Matrix, Query, Row, check_sort
-from realtime.funding.wire import Snapshot, read_snapshots
 from realtime.scanner.hub import process_scan_hub
 
 CSV_COLUMNS: Final = (

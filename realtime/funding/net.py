@@ -14,8 +14,8 @@ from engine.funding.net import DEFAULT_HOLDING_S, NetEdge, leg_funding, median_e
 from engine.funding.settlements import S_US, FundingTerms, settlements
 from engine.funding.trade import leg_access, plain_names, trade_line
 from markets.fees.book import Fees
+from markets.follow.fundings import Snapshot, SwapRow
 from realtime.funding.table import MAX_HOURS, MAX_TEXT
-from realtime.funding.wire import Snapshot, SwapRow
 from realtime.scanner.table import STATES, ScanTable
 
 DAY_H: Final = 24

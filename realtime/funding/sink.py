@@ -16,8 +16,8 @@ from core.redis_client import ASYNC_TIMEOUT_S, async_redis
 from engine.funding.state import FundingBook, FundingState
 from markets.config import MarketConfig, Shard
 from markets.events import Funding, SinkEvent
-from realtime.funding import wire
-from realtime.funding.wire import Snapshot, SwapRow
+from markets.follow import fundings
+from markets.follow.fundings import Snapshot, SwapRow
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class FundingSink:
     async def _keep_publishing(self) -> None:
         while not self._ending.is_set():
             try:
-                async with asyncio.timeout(wire.EVERY_S):
+                async with asyncio.timeout(fundings.EVERY_S):
                     await self._ending.wait()
             except TimeoutError:
                 await self._try_to_publish()
@@ -111,9 +111,9 @@ class FundingSink:
                 await asyncio.sleep(0)
         async with self._redis.pipeline(transaction=True) as pipe:
             await guard(pipe, self._shard)
-            snapshot = wire.encode(Snapshot(shard, now_us, rows))
-            pipe.set(wire.key_of_shard(shard), snapshot, ex=wire.EXPIRY_S)
-            pipe.hset(wire.SHARDS, shard, now_us)
+            snapshot = fundings.encode(Snapshot(shard, now_us, rows))
+            pipe.set(fundings.key_of_shard(shard), snapshot, ex=fundings.EXPIRY_S)
+            pipe.hset(fundings.SHARDS, shard, now_us)
             await pipe.execute()
 
 

@@ -10,7 +10,7 @@ from core.web.refused import Refused
 from engine.funding.net import DEFAULT_HOLDING_S
 from engine.funding.rates import per_8h, per_day, per_hour, per_year
 from engine.funding.settlements import S_US, FundingTerms, expected
-from realtime.funding.wire import Snapshot, SwapRow
+from markets.follow.fundings import Snapshot, SwapRow
 from realtime.scanner.wire import on_the_way_s
 
 MAX_TEXT: Final = 100

@@ -6,7 +6,7 @@ from typing import Final
 
 from core.clock.clocks import JUMP_S
 from markets.config import MarketConfig
-from realtime.funding.wire import Snapshot
+from markets.follow.fundings import Snapshot
 from realtime.scanner.table import NEVER_S, Match, ScanTable
 from realtime.scanner.wire import Frame, ShardScan, on_the_way_s
 from realtime.shard_view import SILENT_AFTER_S

@@ -15,7 +15,7 @@ from engine.funding.net import DEFAULT_HOLDING_S, exit_bps, median_exit, net_zer
 from engine.funding.settlements import S_US
 from engine.pricing import BPS
 from markets.config import MAX_HOLDING_HOURS, ListingConfig
-from realtime.funding.wire import Snapshot, SwapRow
+from markets.follow.fundings import Snapshot, SwapRow
 from realtime.scanner.rows import Bools, Floats, Ints
 
 DEFAULT_HOURS: Final = DEFAULT_HOLDING_S / 3600

@@ -22,9 +22,9 @@ from core.process.per_loop import PerLoop
 from core.redis_client import async_redis
 from core.supervised import end, supervise
 from core.web.reports import register
+from markets.follow.fundings import Snapshot, read_snapshots
 from opportunities.episodes import counts_per_pair
 from realtime.charts.hub import process_hub
-from realtime.funding.wire import Snapshot, read_snapshots
 from realtime.scanner.book import ScanBook
 from realtime.scanner.pages import Pages
 from realtime.scanner.table import ScanTable

@@ -16,9 +16,9 @@ from playwright.async_api import Browser, Page, expect
 from redis import Redis
 
 from markets.config import MarketConfig
+from markets.follow import fundings as funding_wire
 from markets.models import Symbol
 from markets.selectors import load_config
-from realtime.funding import wire as funding_wire
 from tests.realtime.funding.test_funding import publish
 from tests.realtime.funding.test_funding import swap as funded
 from tests.support.browser import Complaints, profile, session_cookies

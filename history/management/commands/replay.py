@@ -25,6 +25,7 @@ from history.replay.output import Lines, Output, Store
 from history.replay.pacing import Pace
 from markets.config import MarketConfig
 from markets.selectors import load_config
+from simulator.replay import unsized
 from simulator.server import MAX_SPEED, Simulator
 from simulator.serving import serve
 
@@ -138,9 +139,12 @@ class Command(BaseCommand):
         recorded = Recorded(reader, frozenset())
         start_us, end_us = _range(recorded, lake, options["start_us"], options["end_us"])
         names = _recorded_names(reader, options["symbols"], start_us, end_us) or None
-        market = LakeMarket(reader, start_us, end_us, names, self._contract_sizes())
+        sizes = self._contract_sizes()
+        market = LakeMarket(reader, start_us, end_us, names, sizes)
         if not market.first():
             raise CommandError("no quotes with sizes are there to be played; see --symbols, --from and --to")
+        if unknown := unsized(market.listings, sizes):
+            self.stderr.write(f"contract sizes are not known of {unknown}: a contract of each is one coin")
         speed = options["speed"] or MAX_SPEED
         try:
             simulator = Simulator(
@@ -162,7 +166,7 @@ class Command(BaseCommand):
             instruments = load_config().instruments
         except (InvalidConfig, DatabaseError) as problem:
             said = str(problem).partition("\n")[0]
-            self.stderr.write(f"contract sizes are not known ({said}): a contract of each swap is one coin")
+            self.stderr.write(f"the catalogue, which has contract sizes, cannot be read: {said}")
             return {}
         return {(row.exchange, row.symbol): row.contract_size for row in instruments if row.contract_size}
 

@@ -18,7 +18,7 @@ from history.read.reader import LakeReader
 from history.replay.market import LakeMarket
 from markets.config import ExchangeConfig, InstrumentConfig, ListingConfig, MarketConfig, Shard
 from markets.events import Quote, Trade
-from simulator.replay import Row, TradeRow
+from simulator.replay import Row, TradeRow, unsized
 from simulator.server import Simulator
 from tests.collectors.test_supervisor import KeepingSink, kept
 from tests.history.replay.test_simulator import prices, quotes, write_trades
@@ -147,6 +147,7 @@ def test_sizes_are_contracts_again_where_the_market_counts_those(tmp_path: Path)
     assert {key: [each.contract for each in listed] for key, listed in market.listings.items() if listed} == {
         "okx:swap": ["0.1"], "binance:swap": ["1"], "gate:swap": ["1"],
     }  # fmt: skip
+    assert unsized(market.listings, sizes) == "gate:swap (1)", "the command says of which none is known"
     assert market.left_out == {"quotes": 1, "trades": 0}
 
 

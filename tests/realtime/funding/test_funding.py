@@ -15,9 +15,9 @@ from core.channel import Channel
 from markets.config import InstrumentConfig, MarketConfig, Shard
 from markets.events import Funding, SinkEvent
 from markets.follow import fundings as wire
+from markets.follow.fundings import Snapshot, SwapRow
 from realtime.funding import api
 from realtime.funding.sink import FundingSink
-from realtime.funding.wire import Snapshot, SwapRow
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

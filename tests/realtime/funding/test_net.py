@@ -10,8 +10,8 @@ from msgspec import structs
 from redis import Redis
 
 from markets.config import ExchangeConfig, ListingConfig, MarketConfig
+from markets.follow.fundings import Snapshot
 from realtime.funding.net import Net, NetQuery, net
-from realtime.funding.wire import Snapshot
 from realtime.scanner.table import ScanTable
 from tests.realtime.funding.test_funding import swap
 from tests.support.scan_data import market, scan_of

@@ -15,8 +15,8 @@ from core.web.refused import Refused
 from engine.funding.net import leg_funding
 from engine.funding.settlements import FundingTerms
 from markets.config import ExchangeConfig, FilterConfig, ListingConfig, MarketConfig
+from markets.follow.fundings import Snapshot, SwapRow
 from realtime.funding.net import NetQuery, net
-from realtime.funding.wire import Snapshot, SwapRow
 from realtime.scanner import view as scan_view
 from realtime.scanner.api import COLUMNS, _csv_row, query_of
 from realtime.scanner.book import ScanBook
