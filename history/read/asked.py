@@ -169,4 +169,6 @@ def pair_terms(config: MarketConfig, reader: LakeReader, query: dict[str, str]) 
     """The chart a query names. Raises Refused; reads the lake for what is not configured."""
     symbol, first, second = required(query, "symbol", "exchange1", "exchange2")
     legs = {"exchange1": first, "exchange2": second}
-    return Terms.of(config, *pair_named(config, reader, symbol, legs))
+    coin, *keys = pair_named(config, reader, symbol, legs)
+    used = [exchange_named(config, key, name) for name, key in zip(legs, keys, strict=True)]
+    return Terms.of(config, coin, *used)

@@ -250,7 +250,7 @@ def test_a_contract_size_that_changes_while_running_forgets_the_quote() -> None:
     assert phases(desk.edge()) == ["open"]
     desk.scanner.configure(market(contract_size=120.0), lambda symbol: True, *desk.clock)
     (closed,) = desk.scanner.lifecycle.take()
-    assert closed.reason == "gate:swap: no usable quote: waiting for the next"
+    assert closed.reason == "gate:swap!: no usable quote: waiting for the next"
     assert desk.quote(OTHER, 100.6, 100.7) == []
     assert phases(desk.quote(SWAP, 99.9, 100.0)) == ["open"], "by the first quote after"
 

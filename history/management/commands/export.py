@@ -23,7 +23,7 @@ from core.web.refused import Refused
 from engine.charts.batch import Terms
 from history.lake.schema import CLOCK
 from history.lake.tables import Lake, LakeError
-from history.read.asked import instrument_named, market_named, pair_named, symbol_named
+from history.read.asked import exchange_named, instrument_named, market_named, pair_named, symbol_named
 from history.read.exporting import FORMATS, finished_file, write_all
 from history.read.reader import LakeReader, Where
 from history.read.spreads import chart_points
@@ -147,7 +147,9 @@ def _names(config: MarketConfig, reader: LakeReader, table: str, options: dict[s
     if missing:
         raise CommandError(f"spreads need {' and '.join(missing)}: a spread is one symbol on two exchanges")
     legs = {"--exchange": exchange, "--exchange2": options["exchange2"]}
-    coin, one, other = pair_named(config, reader, symbol, legs)
+    coin, *keys = pair_named(config, reader, symbol, legs)
+    # Points are computed with fees, which are known of markets in use.
+    one, other = (exchange_named(config, key, name) for name, key in zip(legs, keys, strict=True))
     return {"symbol": coin, "exchange1": one, "exchange2": other}
 
 
