@@ -33,6 +33,9 @@ SETTLING_S: Final = 120
 STEP_SEEN_S: Final = 600
 """A next time that moves on later than this after a settlement may have left out another one."""
 
+STEP_JITTER_S: Final = 60
+"""A next time that moves by no more than this beside whole intervals says nothing of the interval."""
+
 MAX_AGE_S: Final = 600
 """A rate that nobody said again for so long is unknown: the slowest exchange says it every 90 s."""
 
@@ -64,7 +67,8 @@ class Change(Struct, frozen=True):
 class FundingState(Struct):
     """Funding of one swap; None: unknown. Rates are fractions of the notional, positive: longs pay shorts.
 
-    `rate` forms for `next_ts_us`, unless `is_carried`. `previous_rate` is the last one published for the
+    `rate` forms for `next_ts_us`, unless `is_carried`. `last_interval_s` is the interval that was known last.
+    `previous_rate` is the last one published for the
     settlement at `previous_ts_us`, `settled_rate` what was charged at `settled_ts_us`. `rate_us` and
     `rate_mono_ns` are when a rate was received last, by both clocks.
     """
@@ -75,6 +79,7 @@ class FundingState(Struct):
     next_ts_us: int | None = None
     interval_s: int | None = None
     interval_from: IntervalSource | None = None
+    last_interval_s: int | None = None
     previous_rate: float | None = None
     previous_ts_us: int | None = None
     settled_rate: float | None = None
@@ -90,7 +95,7 @@ class FundingState(Struct):
 
     def apply(self, event: Funding) -> Change:
         """Take over what an event says; what it does not say stays as it was."""
-        before, interval = _said(self), self.interval_s
+        before = _said(self)
         refused: list[str] = []
         self.exchange_ts_us, self.received_ts_us = event.exchange_ts_us, event.received_ts_us
         self.received_mono_ns = event.received_mono_ns
@@ -101,10 +106,7 @@ class FundingState(Struct):
         self._take_interval(event, refused)
         self._take_settled(event, refused)
         self._take_bounds(event, refused)
-        changed = None
-        if interval is not None and self.interval_s is not None and interval != self.interval_s:
-            changed = interval, self.interval_s
-        return Change(_said(self) != before, settled_at_us, changed, tuple(refused))
+        return Change(_said(self) != before, settled_at_us, self._interval_change(), tuple(refused))
 
     @property
     def is_carried(self) -> bool:
@@ -168,10 +170,13 @@ class FundingState(Struct):
         if after is None or after == before:
             return
         self.next_ts_us = after
-        if before is None or before != self.previous_ts_us or self.interval_from == "said":
-            return  # the first, or moved by the exchange without a settlement
+        if before is None:
+            return
         step_s = (after - before) // S_US
-        if step_s and event.received_ts_us - before <= STEP_SEEN_S * S_US:
+        if before != self.previous_ts_us:  # moved without a settlement: by another interval than was said
+            if self.interval_s is not None and _off(step_s, self.interval_s) > STEP_JITTER_S:
+                self.interval_s = self.interval_from = None
+        elif self.interval_from != "said" and step_s and event.received_ts_us - before <= STEP_SEEN_S * S_US:
             self.interval_s, self.interval_from = step_s, "derived"
 
     def _take_rate(self, event: Funding, refused: list[str]) -> None:
@@ -190,6 +195,14 @@ class FundingState(Struct):
         else:
             self.interval_s = self.interval_from = None
             refused.append(INTERVAL_ABSURD)
+
+    def _interval_change(self) -> tuple[int, int] | None:
+        """Another interval than the one that was known last."""
+        before, now = self.last_interval_s, self.interval_s
+        if now is None:
+            return None
+        self.last_interval_s = now
+        return None if before is None or before == now else (before, now)
 
     def _take_settled(self, event: Funding, refused: list[str]) -> None:
         at_us = event.settled_ts_us
@@ -233,6 +246,12 @@ class FundingBook:
     def keep(self, wanted: Collection[Hashable]) -> None:
         """Forget the swaps that are no longer followed; `wanted` are exchange and symbol of the others."""
         self.states = {key: state for key, state in self.states.items() if key in wanted}
+
+
+def _off(step_s: int, interval_s: int) -> int:
+    """Distance of a step to the nearest number of whole intervals, s."""
+    over = step_s % interval_s
+    return min(over, interval_s - over)
 
 
 def _is_rate(rate: float) -> bool:

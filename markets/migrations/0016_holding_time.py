@@ -30,7 +30,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='gatethresholds',
             name='mark_max_age_s',
-            field=models.FloatField(blank=True, db_default=60, default=60, help_text="A swap's mark price that its exchange did not say again for so long is unknown.", validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(3600)], verbose_name='mark price never older than, s'),
+            field=models.FloatField(blank=True, db_default=60, default=60, help_text="A swap's mark price that its exchange did not say again for so long is unknown.", validators=[django.core.validators.MinValueValidator(10), django.core.validators.MaxValueValidator(3600)], verbose_name='mark price never older than, s'),
         ),
         migrations.AddField(
             model_name='gatethresholds',

@@ -68,7 +68,7 @@ class GateThresholds(ConfigModel):
     )  # fmt: skip
     mark_max_age_s = models.FloatField(
         _("mark price never older than, s"), default=60, db_default=60, blank=True,
-        validators=limits(1, 3600),
+        validators=limits(10, 3600),
         help_text=_("A swap's mark price that its exchange did not say again for so long is unknown."),
     )  # fmt: skip
     min_swap_volume = models.FloatField(

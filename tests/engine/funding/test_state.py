@@ -105,6 +105,21 @@ class TestInterval:
         assert state.apply(said(NOON + S, interval_s=14_400)).interval_s == (28_800, 14_400)
         assert state.apply(said(NOON + 2 * S, interval_s=14_400)).interval_s is None
 
+    def test_a_next_time_that_does_not_fit_the_interval_puts_it_in_doubt_until_it_is_said_again(self) -> None:
+        """As on Bitget, whose frames say the next time and whose REST API, once a minute, the interval."""
+        state = folded(said(NOON, interval_s=28_800), said(NOON, 0.0001, NOON + 6 * H))
+        assert not problem(state, NOON)
+        assert state.apply(said(NOON + S, 0.0001, NOON + 2 * H)).interval_s is None
+        assert problem(state, NOON + S) == words.INTERVAL_UNKNOWN
+        assert state.apply(said(NOON + 50 * S, interval_s=14_400)).interval_s == (28_800, 14_400)
+        assert not problem(state, NOON + 50 * S)
+
+    @pytest.mark.parametrize("step", [0.3 * S, -0.3 * S, 8 * H, -8 * H])
+    def test_a_next_time_that_moves_by_whole_intervals_or_hardly_leaves_it(self, step: float) -> None:
+        state = folded(said(NOON, 0.0001, NOON + 9 * H, interval_s=28_800))
+        state.apply(said(NOON + S, 0.0001, round(NOON + 9 * H + step)))
+        assert state.interval_s == 28_800
+
     def test_two_next_times_that_follow_one_another_give_it(self) -> None:
         state = folded(
             said(NOON + 59 * 60 * S, 0.0001, NOON + H), said(NOON + H + 3 * S, 0.0001, NOON + 2 * H)
