@@ -20,6 +20,8 @@ REVOKE ALL ON DATABASE :"DBNAME" FROM PUBLIC;
 GRANT CONNECT, TEMPORARY ON DATABASE :"DBNAME" TO desk;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE, CREATE ON SCHEMA public TO desk;
+-- The store of quotes, trades and books has a schema of its own; the desk may create no other.
+CREATE SCHEMA IF NOT EXISTS marketdata AUTHORIZATION desk;
 
 -- What an older version made belongs to the superuser it ran as; a sequence goes with its table.
 DO $$

@@ -1,13 +1,22 @@
 """The schema `marketdata` beside Django's own tables, and how long it keeps what it has."""
 
 import django.core.validators
+from django.core.management import CommandError
 from django.db import migrations, models
+
+from psycopg.errors import InsufficientPrivilege
 
 from orderbook.store.plain import PlainEngine
 
 
 def _create(_apps, schema_editor):
-    PlainEngine().create(schema_editor.connection.connection)
+    try:
+        PlainEngine().create(schema_editor.connection.connection)
+    except InsufficientPrivilege as refused:
+        raise CommandError(
+            f"the desk's role may not make the schema marketdata ({refused}): run "
+            "deploy/postgres/application.sql again as the superuser, as docs/security.md says"
+        ) from None
 
 
 def _drop(_apps, schema_editor):

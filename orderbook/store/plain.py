@@ -26,7 +26,9 @@ class PlainEngine:
 
     def create(self, connection: Connection[Any]) -> None:
         """Create schema, tables and indexes."""
-        connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(SCHEMA)))
+        # Asked first: IF NOT EXISTS would need the right to create schemas even where it exists.
+        if connection.execute("SELECT to_regnamespace(%s)", [SCHEMA]).fetchone() == (None,):
+            connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(SCHEMA)))
         connection.execute(_SYMBOLS)
         connection.execute(_TOUCHED)
         for table in RAW.values():

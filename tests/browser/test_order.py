@@ -238,9 +238,9 @@ async def test_an_edge_that_is_not_known_is_not_zero(page: Page, web: Web) -> No
         """async () => {
             const { momentWords } = await import("/static/js/dashboard/words.js");
             const passing = { from: 50, to: 60, filter: 1, edge12: null, edge21: null };
-            const marks = { downtime: [], passings: [passing], trades: null };
-            const card = { window: { from: 0, to: 100 }, width: 100, marks, currency: "USDT" };
-            return momentWords(card, 50);
+            const marks = { downtime: [], passings: [passing], settlements: [], trades: null };
+            const card = { window: { from: 0, to: 100 }, marks, currency: "USDT" };
+            return momentWords(card, 100, 50);
         }"""
     )
     assert words == "▶ starts to pass the filter at –"
