@@ -106,7 +106,7 @@ class TestInterval:
         assert state.apply(said(NOON + 2 * S, interval_s=14_400)).interval_s is None
 
     def test_a_next_time_that_does_not_fit_the_interval_puts_it_in_doubt_until_it_is_said_again(self) -> None:
-        """Doubt as on Bitget, whose frames say the next time and whose REST API, once a minute, the interval."""
+        """Doubt as on Bitget: its frames say the next time, its REST API once a minute the interval."""
         state = folded(said(NOON, interval_s=28_800), said(NOON, 0.0001, NOON + 6 * H))
         assert not problem(state, NOON)
         assert state.apply(said(NOON + S, 0.0001, NOON + 2 * H)).interval_s is None
