@@ -15,7 +15,7 @@ from redis import Redis
 from markets.config import MarketConfig
 from markets.selectors import load_config
 from tests.browser.test_dashboard import quoting
-from tests.browser.test_frozen import GREEN, settled
+from tests.browser.test_frozen import settled, something_green
 from tests.browser.test_scanner import speaking
 from tests.support.browser import NAMES, chromium, require_chromium, session_cookies
 from tests.support.desk.frozen_link import Link, link
@@ -90,7 +90,7 @@ async def shown(page: Page, wire: Link, path: str) -> None:
     await page.goto(wire.url + path)
     await expect(page.locator("#connection")).to_have_text("connected", timeout=SOON_MS)
     await expect(page.locator(SHOWS[path]).first).to_be_attached(timeout=SOON_MS)
-    assert await page.evaluate(GREEN), "there is something green: the test can see it"
+    await something_green(page)
 
 
 @pytest.mark.parametrize("path", PAGES)

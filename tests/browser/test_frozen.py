@@ -89,7 +89,7 @@ async def words(page: Page, text: "str | re.Pattern[str]", seconds: float = 15) 
 
 async def says_that_nothing_comes(page: Page, wire: Link) -> None:
     """From a good link to a dead one: said in time, counting up, nothing green, no word on health."""
-    assert await page.evaluate(GREEN), "while it lives there is something green: the test can see it"
+    await something_green(page)
     before = wire.accepted
     wire.freeze()
     await words(page, NO_DATA, seconds=7)
@@ -99,6 +99,11 @@ async def says_that_nothing_comes(page: Page, wire: Link) -> None:
     first = int(COUNTING.findall(await page.inner_text("#connection"))[0])
     await expect(page.locator("#connection")).to_have_text(re.compile(f"^no data for {first + 2} s"))
     await eventually(lambda: wire.accepted > before, "it tries to connect again", seconds=30)
+
+
+async def something_green(page: Page) -> None:
+    """Wait until colours have faded in: while the link lives the test can see something green."""
+    await page.wait_for_function(f"({GREEN})().length > 0", timeout=5000)
 
 
 async def settled(page: Page) -> list[str]:
