@@ -87,7 +87,7 @@ class CountingHandler(logging.StreamHandler):  # type: ignore[type-arg]  # no ge
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record, or count it."""
         if self._repeats.is_news(record):
-            super().emit(record)
+            self._write(record)
 
     def _sum_up(self, record: logging.LogRecord, count: int, same: bool) -> None:
         more = "times more" if same else "more of this kind"
@@ -96,7 +96,11 @@ class CountingHandler(logging.StreamHandler):  # type: ignore[type-arg]  # no ge
             record.name, record.levelno, record.pathname, record.lineno, text, None, None
         )
         with self.lock or threading.RLock():
-            super().emit(again)
+            self._write(again)
+
+    def _write(self, record: logging.LogRecord) -> None:
+        if not getattr(self.stream, "closed", False):  # threads and timers may outlive it
+            super().emit(record)
 
 
 class Repeats:

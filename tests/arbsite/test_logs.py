@@ -52,6 +52,19 @@ def test_the_same_line_over_and_over_is_counted(log: tuple[logging.Logger, io.St
     assert lines(written)[-1]["message"] == "okx-1: down: reset … 37 times more in the last minute"
 
 
+def test_a_stream_that_was_closed_is_written_to_no_more(
+    log: tuple[logging.Logger, io.StringIO], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A minute that ends after its stream made a traceback on standard error."""
+    logger, written = log
+    for _ in range(40):
+        logger.warning("okx-1: down: %s", "reset")
+    written.close()
+    logger.warning("okx-1: down: %s", "refused")
+    logger.handlers[0]._repeats.flush()  # type: ignore[attr-defined]
+    assert capsys.readouterr().err == ""
+
+
 def test_one_traceback_of_a_kind_is_enough(log: tuple[logging.Logger, io.StringIO]) -> None:
     logger, written = log
     for _ in range(5):

@@ -12,7 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlencode, urlsplit
@@ -81,13 +81,17 @@ class Desk:
     def frozen(self, name: str) -> Iterator[None]:
         there = self.servers[name]
         stopped = [there, *there.children(recursive=True)]
-        for process in stopped:
-            process.send_signal(signal.SIGSTOP)
+        self._signal(stopped, signal.SIGSTOP)
         try:
             yield
         finally:
-            for process in stopped:
-                process.send_signal(signal.SIGCONT)
+            self._signal(stopped, signal.SIGCONT)
+
+    @staticmethod
+    def _signal(processes: list[psutil.Process], number: signal.Signals) -> None:
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):  # PostgreSQL's own helpers come and go
+                process.send_signal(number)
 
     def comes_back(self) -> None:
         """All works again, without a restart."""
