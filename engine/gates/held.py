@@ -28,7 +28,7 @@ def shortfall(direction: Direction, follows: FilterConfig, ratio: float, now: No
     held = f"over {wording.share(follows.holding_hours)} h, wanted: at least {least:,.1f} bps"
     if found < least:
         return f"the net edge is {found:+,.1f} bps {held}"
-    return f"the net edge is unknown {held}{_why_unknown(direction, now, terms)}"
+    return f"the net edge is unknown {held}"  # of unknown funding its own gate has the words
 
 
 def net_bps(direction: Direction, follows: FilterConfig, ratio: float, now: Now, terms: GateTerms) -> float:
@@ -54,12 +54,3 @@ def _charged(leg: Leg, follows: FilterConfig, now: Now, terms: GateTerms) -> flo
     return leg_funding(
         leg.exchange, leg.swap.terms() if leg.swap and known else None, now[0], follows.holding_hours * 3600
     )
-
-
-def _why_unknown(direction: Direction, now: Now, terms: GateTerms) -> str:
-    problems = [
-        f"{leg.exchange}: {problem}"
-        for leg in (direction.buy, direction.sell)
-        if leg.swap is not None and (problem := swaps.funding_problem(leg, now, terms))
-    ]
-    return f"; funding of {', of '.join(problems)}" if problems else ""

@@ -240,7 +240,7 @@ def test_refused_sign_ins_are_recorded_once_a_minute_and_counted_exactly(operato
     first = [each for each in since(start) if each.kind == "sign_in_refused"]
     assert {(each.user_name, each.address) for each in first} == {("operator", "192.0.2.9")}
     assert first[0].count == 1
-    # A minute that ends meanwhile is summed up, and the next one begins.
+    # Where a minute ends meanwhile, its count and the first of the next are entries too.
     minutes = timezone.now().minute - began.minute
     assert len(first) <= 1 + 2 * (minutes % 60)
     lines = [json.loads(line) for line in read(operator, "kind=sign_in_refused&user=operator").splitlines()]

@@ -10,7 +10,7 @@ from django.core.management import CommandError
 from collectors.display import guessed_swap
 from core.names.market_keys import exchange_of
 from markets.models import Exchange, Instrument, Symbol
-from tests.collectors.test_decode_command import VISIBLE, Decoded, line, numbers, run
+from tests.collectors.decode.test_command import VISIBLE, Decoded, line, numbers, run
 from tests.support.exchanges.codec_frames import SWAPS
 from tests.support.exchanges.swap_frames import SAID, SWAP_QUOTES, SWAP_TRADES
 

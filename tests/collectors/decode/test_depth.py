@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.collectors.test_decode_command import Decoded
+from tests.collectors.decode.test_command import Decoded
 
 pytestmark = pytest.mark.django_db
 
