@@ -471,8 +471,10 @@ def is_depth(push: dict[str, Any], channel: str) -> bool:
 
 
 def _changed(rows: Any) -> Any:
-    """Changed levels; those of price 0 only move the sequence."""
-    return [row for row in rows if row[:1] != ["0"]] if isinstance(rows, list) else rows
+    """Changed levels; those of price 0 only move the sequence. What is no level its reader refuses."""
+    if not isinstance(rows, list):
+        return rows
+    return [row for row in rows if not (isinstance(row, list) and row[:1] == ["0"])]
 
 
 def _request(kind: str, topics: Sequence[Topic], request_id: int) -> str:

@@ -363,6 +363,19 @@ def with_nonsense(data: st.DataObject, frame: str) -> str:
     return json.dumps(message)
 
 
+@pytest.mark.parametrize("row", [None, 7, "0", {}, [], True], ids=repr)
+def test_a_row_that_is_no_level_makes_a_gap_of_the_frame(row: object) -> None:
+    """Found by chance: KuCoin's rows of price 0 were looked for in what was no list."""
+    for market, frame in JSON_PUSHES:
+        message = json.loads(frame)
+        for holder, key in list(places(message)):
+            if isinstance(holder, list) and isinstance(holder[key], list) and len(holder[key]) > 1:
+                level, holder[key] = holder[key], row
+                one = codec(market, exact=False)
+                assert one.decode(json.dumps(message)) or sum(one.counts.values()), (market, key)
+                holder[key] = level
+
+
 @given(data=st.data())
 @settings(max_examples=300, deadline=None)
 def test_whatever_a_push_brings_it_is_emitted_or_counted_and_every_level_can_be(data: st.DataObject) -> None:
