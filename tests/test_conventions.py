@@ -16,7 +16,7 @@ from tests.support.trials import TRIALS
 
 ROOT: Final = Path(settings.BASE_DIR)
 ROOMS: Final = (
-    "accounts", "arbsite", "attack", "audit", "benchmarks", "collectors", "core", "deploy", "engine",
+    "accounts", "agents", "arbsite", "attack", "audit", "benchmarks", "collectors", "core", "deploy", "engine",
     "history", "markets", "monitoring", "opportunities", "orderbook", "realtime", "simulator", "tests",
 )  # fmt: skip
 MOST_LINES: Final = 500

@@ -56,7 +56,7 @@ async def scanner_csv(request: HttpRequest) -> HttpResponseBase:
 
     Numbers have a point and no thousands separators, times are UTC. At most 50,000 rows.
     """
-    query = await database_sync_to_async(_known)(query_of(request.GET.dict()))
+    query = await database_sync_to_async(known_query)(query_of(request.GET.dict()))
     async with process_scan_hub().open() as hub:
         view = View(hub.book.table, structs.replace(query, net="show"))
         now_us = hub.book.now_us()
@@ -81,7 +81,7 @@ def query_of(given: dict[str, str]) -> Query:
     return asked(wanted, Query, "docs/scanner.md")
 
 
-def _known(query: Query) -> Query:
+def known_query(query: Query) -> Query:
     """The query with exchanges by their keys. Raises Refused for an exchange or a filter there is not."""
     if not query.exchanges and query.filter is None:
         return query
