@@ -90,6 +90,7 @@ INSTALLED_APPS = [
     "orderbook",
     "history",
     "monitoring",
+    "agents",
 ]
 
 MIDDLEWARE = [
