@@ -70,7 +70,7 @@ class MarketTools:
         min_edge: Annotated[float | None, Field(description="Least edge after taker fees, bps.")] = None,
         min_size: Annotated[float | None, Field(description="Least size at the best prices, USDT.")] = None,
         passed: Annotated[bool, Field(description="Only routes that no gate check blocks.")] = False,
-        size: Annotated[float | None, Field(gt=0, description="My size, USDT; empty: the user's own.")] = None,
+        size: Annotated[float | None, Field(gt=0, description="USDT; empty: the user's own.")] = None,
         hold_hours: Annotated[float | None, Field(gt=0, le=8760, description="Holding time of nets.")] = None,
         limit: Limit = DEFAULT_ROWS,
         cursor: Cursor = "",
@@ -79,8 +79,8 @@ class MarketTools:
 
         `edge` is bps after taker fees at the best prices of the better direction, `sell` says which
         exchange (1 or 2) one sells on. A leg whose state is not `live` has no edge. Rows move between two
-        pages: it is a live table. `at_…` is at my size, through the books of both legs where they are followed.
-        `why` explains a row.
+        pages: it is a live table. `at_…` is at my size, through the books of both legs where they are
+        followed. `why` explains a row.
         """
         caller = await self.ask.who()
         asked = {
