@@ -90,7 +90,7 @@ def _grants(tables: Iterable[str], store_too: bool) -> Iterable[sql.Composed]:
     for table in tables:
         yield sql.SQL("GRANT SELECT ON {} TO {}").format(sql.Identifier("public", table), role)
     if store_too:
-        yield sql.SQL("GRANT USAGE ON SCHEMA public, {} TO {}").format(schema, role)
+        yield sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schema, role)
         yield sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA {} TO {}").format(schema, role)
         # Tables that a later migration makes there, too.
         yield sql.SQL("ALTER DEFAULT PRIVILEGES IN SCHEMA {} GRANT SELECT ON TABLES TO {}").format(
