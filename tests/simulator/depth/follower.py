@@ -135,25 +135,23 @@ class Follower:
         before: "Follower | None" = None,
     ) -> None:
         self.wire = wire or WIRES[key]
-        self.epoch = before.epoch + 1 if before else 0
+        self.epoch: int = before.epoch + 1 if before else 0
         self.quotes = 0
         self.client = client
         self._sim = sim
         self._exchange = sim.exchanges[key]
         self.symbol = "BTC/USDT:USDT" if market_of(key) == SWAP else "BTC/USDT"
         self.listing = self._exchange.listings[self.symbol]
-        self._native = self._exchange.native(self.listing)
+        self.native = self._exchange.native(self.listing)
         self.coins = float(self.listing.contract)
         codec = CODECS[key]
-        self.codec = codec(
-            {self._native: self.symbol}, contract_sizes={self._native: ContractSize(self.coins)}
-        )
-        self.book = before.book if before else Book(codec.book_rule)
+        self.codec = codec({self.native: self.symbol}, contract_sizes={self.native: ContractSize(self.coins)})
+        self.book: Book = before.book if before else Book(codec.book_rule)
         self.outcomes: list[str] = []
 
     async def subscribe(self, act: str = "sub") -> None:
         """Ask for changes, or for no more."""
-        await self.client.send(self.wire.words(act, self._native))
+        await self.client.send(self.wire.words(act, self.native))
 
     async def begin_again(self) -> None:
         """What a collector does of a book that it has lost: ask for it, or subscribe again."""
@@ -165,10 +163,10 @@ class Follower:
 
     async def ask(self) -> int:
         """Ask for the whole book, and apply it; return the HTTP status."""
-        url = self._sim.rest_url(self._exchange.key) + self.wire.rest.format(self._native)
+        url = self._sim.rest_url(self._exchange.key) + self.wire.rest.format(self.native)
         async with aiohttp.ClientSession() as http, http.get(url) as response:
             if response.status == 200:
-                for update in self.codec.snapshot(await response.read(), self._native):
+                for update in self.codec.snapshot(await response.read(), self.native):
                     self.outcomes.append(self.book.apply(update, self.epoch))
             return response.status
 
