@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 
@@ -12,6 +13,7 @@ from collectors.books import market as market_books
 from collectors.feed import Feed
 from collectors.sockets.turns import Turns
 from engine.books.book import Book
+from markets.events import Event
 from tests.support.exchanges.exchange_rest import Reply
 from tests.support.exchanges.tiny_books import (
     ASKED,
@@ -36,7 +38,7 @@ class Desk:
         codec = book_codec(PUSHED if exchange.pushes else ASKED, depth=depth)
         self.feed = Feed(codec, exchange.config, self._take, TIMING, Turns(), self.live)
 
-    def _take(self, events: list) -> None:  # type: ignore[type-arg]
+    def _take(self, events: Sequence[Event]) -> None:
         self.recorder(events)
         self.applied(events)
 
@@ -53,6 +55,11 @@ class Desk:
             and held(self.book(each)) == self.true(each) == self.applied.books.get(symbol(each))
             for each in native_ids
         )
+
+    def follows(self, native_ids: str) -> bool:
+        """Whether these books are subscribed, no others, and equal the exchange's."""
+        topics = {topic for topic in self.exchange.topics if topic.startswith("d:")}
+        return topics == {f"d:{each}" for each in native_ids} and self.equal(native_ids)
 
     def true(self, native_id: str) -> Sides:
         return self.exchange.books[native_id].bids, self.exchange.books[native_id].asks
@@ -150,11 +157,7 @@ class TestEdits:
             quotes = running.quotes_asked()
             for wanted in ("ab", "abc", "bc", "b", "ab"):
                 running.feed.follow_books(instruments(*wanted))
-                topics = {f"d:{each}" for each in wanted}
-                await until(
-                    lambda topics=topics: {t for t in running.exchange.topics if t[0] == "d"} == topics
-                )
-                await until(lambda wanted=wanted: running.equal(wanted))
+                await until(partial(running.follows, wanted))
                 assert {key[1] for key, _ in running.live} == symbols(wanted)
             assert running.depth_asked("sub") == ["d:a", "d:a", "d:b", "d:c"]
             assert running.depth_asked("unsub") == ["d:a", "d:c"]
