@@ -18,7 +18,7 @@ MOST_BATCH_ROWS: Final = 5_000
 
 
 class StoreSettings(ConfigModel):
-    """What the store gets and how long it keeps it; one row, and its defaults hold where there is none."""
+    """What is stored is chosen here, and how long it is kept; one row."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
     enabled = models.BooleanField(

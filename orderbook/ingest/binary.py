@@ -71,7 +71,7 @@ def _rows(columns: Sequence[Column]) -> bytes:
             raw, width = rows.tobytes(), rows.itemsize
             parts.append([raw[at : at + width] for at in range(0, len(raw), width)])
         else:
-            parts += [_framed(column) for column in run]
+            parts += [_framed(column) for column in run if isinstance(column, list)]
     return b"".join([part for row in zip(*parts, strict=True) for part in row])
 
 

@@ -1,4 +1,4 @@
-"""What the store keeps: what exchanges say, and the five best levels of books that are followed."""
+"""Events that the store keeps: what exchanges say, and the five best levels of books that are followed."""
 
 from msgspec import Struct
 
