@@ -90,6 +90,7 @@ INSTALLED_APPS = [
     "orderbook",
     "history",
     "monitoring",
+    "agents",
 ]
 
 MIDDLEWARE = [
@@ -400,6 +401,7 @@ EXCHANGE_TARGETS = (*PRIVATE_TARGETS, *(targets.LOOPBACK if FEED == "sim" else (
 # order they hand on what they make: PostgreSQL keeps the episodes, the lake the points and opportunities.
 COLLECTOR_SINKS = [
     "realtime.sink.RealtimeSink",
+    "realtime.depth.sink.DepthSink",
     "opportunities.sink.EpisodeSink",
     "history.write.sink.LakeSink",
     "monitoring.quality.sink.QualitySink",

@@ -57,6 +57,19 @@ def export_funding(to: Samples, shard: str, stats: Stats, _symbols: int) -> None
     to.add("publisher_failures_total", stats["funding_failed"], shard, "funding")
 
 
+declare("depth_books", "shard", "Books whose ladders are published.")
+declare("depth_frames_total", "shard", "Frames of ladders published to the pages.")
+declare("depth_failures_total", "shard", "Frames and states of ladders that Redis did not take.")
+
+
+@exported_of("DepthSink")
+def export_depth(to: Samples, shard: str, stats: Stats, _symbols: int) -> None:
+    """Export the counters of the depth sink."""
+    to.add("depth_books", stats["depth_books"], shard)
+    to.add("depth_frames_total", stats["depth_frames"], shard)
+    to.add("depth_failures_total", stats["depth_failed"], shard)
+
+
 # --- web processes -------------------------------------------------------------------------------
 
 declare("web_sockets", "page", "Open WebSockets: of charts, of the scanner.")

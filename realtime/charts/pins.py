@@ -73,8 +73,8 @@ def _named(chart_id: str) -> tuple[Symbol, ExchangePair]:
     if pair is None:
         raise Refused(
             404,
-            f"id: {exchange1} / {exchange2} is no enabled pair, so nobody compares it: enable it in the admin "
-            "(Markets, Exchange pairs), then pin it",
+            f"id: {exchange1} / {exchange2} is no enabled pair, so nobody compares it: "
+            "enable it in the admin (Markets, Exchange pairs), then pin it",
         )
     return symbol, pair
 
