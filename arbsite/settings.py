@@ -187,6 +187,11 @@ BEAT_SCHEDULE = {
         "schedule": {"minute": 7},
         "options": {"expires": 3000},
     },
+    "sync-resized": {
+        "task": "markets.tasks.sync_resized",
+        "schedule": {"minute": "*"},
+        "options": {"expires": 55},
+    },
     "sync-wallets": {
         "task": "markets.tasks.sync_wallets",
         "schedule": {"minute": "2-59/15"},
