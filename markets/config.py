@@ -153,7 +153,8 @@ class ListingConfig(Struct, frozen=True, gc=False):
     `counts_as` coin is `multiplier` times cheaper
     than what is listed (1000PEPE counts as PEPE with 1000). `volume` is of 24 h in quote currency,
     None where the exchange did not say. `status` is the exchange's own word. `contract_size` as of the
-    instrument; `expires_us` is an announced last settlement, µs since the epoch.
+    instrument; `expires_us` is an announced last settlement, µs since the epoch. Orders are multiples of
+    `lot_size`, in coins of `symbol`.
     """
 
     exchange: str
@@ -169,6 +170,7 @@ class ListingConfig(Struct, frozen=True, gc=False):
     min_notional: float | None = None
     contract_size: float | None = 1.0
     expires_us: int | None = None
+    lot_size: float | None = None
 
 
 class PairConfig(Struct, frozen=True):
@@ -225,6 +227,7 @@ class GateTerms(Struct, frozen=True):
     mark_max_age_s: float = 60.0  # no mark price older than this is believed
     min_swap_volume: float = 0.0  # as min_volume, of swap legs: the higher of the two counts
     expiry_hours: float = 24.0  # no leg with a last settlement, or a delisting, announced within this
+    min_edge_at_size_bps: float = 0.0  # by depth, at the size of a filter that has one
 
 
 class Opportunity(Struct, frozen=True):
@@ -259,6 +262,9 @@ class FilterConfig(Struct, frozen=True):
     `close_edge_bps` (None: the opening threshold itself). No leg may be older than `max_age_ms`, and above
     `max_unproven_edge_bps` it must be proven that both exchanges mean the same coin.
 
+    With `my_size` (in USDT) it asks depth: at that size the edge must be at least `min_edge_at_size_bps`, and
+    the profit at least `min_profit` (USDT).
+
     Of a position held for `holding_hours` the net edge must be at least `min_net_edge_bps`, with the exit
     spread of `exit_assumption`. Without `settlement_wanted` no swap leg may settle within that time.
     """
@@ -285,11 +291,28 @@ class FilterConfig(Struct, frozen=True):
     exit_assumption: ExitAssumption = "zero"
     min_net_edge_bps: float | None = None
     settlement_wanted: bool = True
+    my_size: float | None = None
+    min_edge_at_size_bps: float | None = None  # None: as the gates say
+    min_profit: float | None = None
 
     def passes(self, spread_pct: float, edge_bps: float) -> bool:
         """Whether live values meet the filter; `edge_bps` is the better of the two directions."""
         wide = self.min_spread_pct is None or abs(spread_pct) >= self.min_spread_pct
         return wide and (self.min_edge_bps is None or edge_bps >= self.min_edge_bps)
+
+
+class DepthConfig(Struct, frozen=True):
+    """Instruments whose order book is followed, each as market key and symbol (of events).
+
+    `instruments` are those that were chosen by hand, the most important first: pinned, then of filters.
+    Besides, the legs of the scanner's `top` best routes are followed, each for `stay_s` after it was among
+    them last. `most` is the budget of one process: what is beyond it is refused.
+    """
+
+    instruments: tuple[tuple[str, str], ...] = ()
+    top: int = 0
+    stay_s: float = 300.0
+    most: int = 100
 
 
 class MarketConfig(Struct, frozen=True):
@@ -316,6 +339,7 @@ class MarketConfig(Struct, frozen=True):
     worths: dict[str, float] = {}  # of quote currencies in USDT as the catalogue knows them; absent: unknown
     fee_rules: tuple[FeeRule, ...] = ()  # the one that goes first first; ask markets.fees.book.Fees
     past_fees: tuple[PastFees, ...] = ()  # of days that are over, the oldest first
+    depth: DepthConfig = DepthConfig()
 
 
 class Diff(Struct, Generic[T], frozen=True):
