@@ -101,8 +101,7 @@ class MarketFeed:
         book = exchange.as_quoted(listing, self.snapshot(exchange, listing))
         ladder.move((book.bid, book.bid_size, book.ask, book.ask_size), book.ts_ms)
         instrument.sequence = ladder.last
-        if exchange.follows(listing.symbol):
-            instrument.ladder = ladder
+        instrument.ladder = ladder if exchange.follows(listing.symbol) else None
         return ladder
 
     def _ladder(self, instrument: Instrument) -> Ladder:
