@@ -105,7 +105,7 @@ class NotScanned(Struct, frozen=True):
 @api("id", "symbol", "exchange1", "exchange2")
 async def explain_api(request: HttpRequest) -> HttpResponse:
     """`GET /api/opportunities/explain?symbol=&exchange1=&exchange2=` or `?id=`."""
-    asked = await database_sync_to_async(_asked)(request)
+    asked = await database_sync_to_async(pair_asked)(request)
     found, at = await _found(asked)
     answer: dict[str, Any] = {"scanned": isinstance(found, Explanation), "time": at.isoformat()}
     answer["charts"] = [{"id": row.id, "name": row.name} for row in await _drawing(found.id)]
@@ -122,7 +122,7 @@ async def explain_page(request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {"now": _now(), "user": await request.auser()}
     status = 200
     try:
-        asked = await database_sync_to_async(_asked)(request)
+        asked = await database_sync_to_async(pair_asked)(request)
         found, at = await _found(asked)
         context |= {"asked": asked, "found": found, "now": at}
         context |= _obstacle_rows(found) if isinstance(found, NotScanned) else await _tables(asked, found)
@@ -144,7 +144,7 @@ def _now() -> datetime:
 # --- what is asked -------------------------------------------------------------------------------
 
 
-def _asked(request: HttpRequest) -> Asked:
+def pair_asked(request: HttpRequest) -> Asked:
     """The pair a request names. Raises Refused naming the parameter and the fix."""
     names = {name: request.GET.get(name, "").strip() for name in ("symbol", "exchange1", "exchange2")}
     if id := request.GET.get("id", "").strip():
