@@ -50,11 +50,6 @@ class Ladders(Struct, frozen=True):
         return known
 
 
-def none_of(legs: int) -> Ladders:
-    """Nothing followed."""
-    return ladders_of((), {}, np.ones(legs), np.ones(legs))
-
-
 def ladders_of(
     depths: Iterable[tuple[Key, Depth]], places: dict[Key, int], scale: Floats, multiplier: Floats
 ) -> Ladders:
