@@ -105,6 +105,7 @@ def _episode(row: OpportunityEpisode, names: dict[str, str]) -> dict[str, Any]:
         "live": f"{reverse('dashboard')}?{urlencode(_past_chart(row, ended_at))}",
         "statistics": f"{reverse('opportunity-statistics')}?{urlencode(pair)}",
         "explain": f"{reverse('opportunity-explain')}?{urlencode({'id': row.pair_id})}",
+        "depth": f"{reverse('depth')}?{urlencode({'id': row.pair_id})}",
         "others": f"{reverse('opportunities')}?{urlencode(others)}",
     }
 

@@ -96,10 +96,10 @@ export class Curves {
  * @param {Drawn} drawn
  */
 function viewOf({ asks, bids, size, best, zero }) {
-  const totals = [asks, bids].map((side) => sum(side, side.length));
-  const few = Math.min(sum(asks, FEW), sum(bids, FEW));
+  const all = Math.max(...[asks, bids].map((side) => sum(side, side.length)));
+  const few = Math.max(sum(asks, FEW), sum(bids, FEW));
   const wanted = Math.max(size ?? 0, best ?? 0, zero ?? 0) * ROOM || few;
-  const most = Math.min(Math.max(wanted, Number.MIN_VALUE), Math.max(...totals, Number.MIN_VALUE));
+  const most = Math.min(wanted, all) || 1; // of an unknown book there is nothing
   const prices = [asks, bids].flatMap((side) => {
     const reached = levelAt(side, most);
     return side.length ? [side[0][0], side[Math.min(reached, side.length - 1)][0]] : [];
