@@ -18,7 +18,7 @@ from collectors.supervisor import Supervisor
 from core.outage import Outage
 from core.redis_client import async_redis
 from markets.follow.follower import Follower
-from markets.follow.runtime import CollectorStatus, report_status
+from markets.follow.runtime import CollectorRole, CollectorStatus, report_status
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,15 @@ def books_status(supervisor: Supervisor) -> dict[str, Any]:
 class Reporter:
     """Stores a `CollectorStatus` in Redis every second; a Redis that is down is logged once."""
 
-    def __init__(self, supervisor: Supervisor, follower: Follower, memory: Memory, redis_url: str) -> None:
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        follower: Follower,
+        memory: Memory,
+        redis_url: str,
+        role: CollectorRole = "collector",
+    ) -> None:
+        self._role: CollectorRole = role
         self._supervisor = supervisor
         self._follower = follower
         self._memory = memory
@@ -69,6 +77,7 @@ class Reporter:
             memory=self._memory.stats(),
             lacks=supervisor.lacks,
             books=books_status(supervisor),
+            role=self._role,
         )
 
     async def run(self) -> None:
@@ -80,7 +89,9 @@ class Reporter:
 
     async def _report(self, redis: Redis) -> None:
         try:
-            await report_status(redis, self.status(), partial(guard, shard=self._supervisor.shard))
+            await report_status(
+                redis, self.status(), partial(guard, shard=self._supervisor.shard, role=self._role)
+            )
         except (RedisError, OSError) as error:
             self._outage.begins("status not reported: %s", why_not_written(error, self._supervisor.shard))
         else:

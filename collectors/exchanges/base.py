@@ -244,9 +244,10 @@ class Codec(ABC):
         return self.skip(kind)
 
     def known(self, *names: Any) -> Any:
-        """The first of these native ids that is one of ours, or just the first there is."""
-        ours = [name for name in names if isinstance(name, str) and name in self.symbols]
-        return ours[0] if ours else next((name for name in names if name), None)
+        """The first of these native ids that is one of ours, or the first that is text; None: none is."""
+        said = [name for name in names if isinstance(name, str) and name]
+        ours = [name for name in said if name in self.symbols]
+        return next(iter(ours or said), None)
 
     def take(
         self, quote: Quote, update_id: int = 0, book_us: int | None = None

@@ -174,7 +174,7 @@ class Binance(Codec):
         message = self.load_any(frame)
         data = message.get("data") if isinstance(message, dict) else message
         if isinstance(data, list):
-            ours = [row for row in tables(data) if row.get("e") in self.kinds]
+            ours = [row for row in tables(data) if _kind_of(row) in self.kinds]
             if not ours:
                 return self.skip("unknown_kind")
             return [event for row in ours for event in self._one(row, received_ts_us, received_mono_ns)]
@@ -187,8 +187,8 @@ class Binance(Codec):
         return self._one(data, received_ts_us, received_mono_ns)
 
     def _one(self, data: dict[str, Any], received_ts_us: int, received_mono_ns: int) -> Sequence[Decoded]:
-        kind, native_id = text(data.get("e")), text(data.get("s"))
-        if kind not in self.kinds:
+        kind, native_id = _kind_of(data), text(data.get("s"))
+        if kind is None or kind not in self.kinds:
             return self.skip("unknown_kind")
         return self._event(kind, native_id, data, received_ts_us, received_mono_ns)
 
@@ -340,6 +340,12 @@ class BinanceSwap(SwapCodec, Binance):
 
 def _request(method: str, topics: Sequence[Topic], request_id: int) -> str:
     return compact({"method": method, "params": [topic.name for topic in topics], "id": request_id})
+
+
+def _kind_of(row: dict[str, Any]) -> str | None:
+    """Kind that a row names, empty where there is none, as of spot's `bookTicker`; None: it is no text."""
+    kind = row.get("e", "")
+    return kind if isinstance(kind, str) else None
 
 
 def taker_by_maker(buyer_was_maker: Any) -> Side | None:
