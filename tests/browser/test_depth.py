@@ -167,6 +167,8 @@ async def test_a_pair_is_live_and_says_what_a_size_leaves(
         label = await page.locator("#curves").get_attribute("aria-label")
         assert label is not None
         assert "Buy on OKX, sell on Bybit" in label
+        await page.locator("#curves").press("ArrowUp")
+        await expect(page.locator("#pointed")).to_contain_text("on average")
 
 
 async def test_a_book_that_is_not_known_is_unknown_and_never_the_last_one(
