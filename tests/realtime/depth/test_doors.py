@@ -6,11 +6,12 @@ import json
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from asgiref.sync import async_to_sync
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.test import Client
 from msgspec import convert
@@ -18,6 +19,7 @@ from redis import Redis
 
 from accounts.my_size import MySize
 from core.web.acks import Ack
+from markets.models import Instrument
 from markets.selectors import load_config
 from realtime.depth.messages import Show, decode_depth_message, encoded
 from realtime.depth.pair import PairDepth
@@ -115,6 +117,33 @@ def test_a_size_is_kept_changed_and_given_up(operator_client: Client) -> None:
         assert str(MySize.objects.get().size) == f"{float(size):.2f}"
     assert "You have no size of your own now." in keep(operator_client, "")
     assert not MySize.objects.exists()
+
+
+@pytest.mark.usefixtures("desk")
+class TestFollow:
+    WANTED: ClassVar = {"exchange": "okx", "symbol": "BTC/USDT"}
+
+    def post(self, client: Client, **wanted: Any) -> Any:
+        return client.post("/api/depth/follow", wanted, content_type="application/json")
+
+    def is_pinned(self) -> bool:
+        return Instrument.objects.get(exchange__key="okx", symbol__name="BTC/USDT").depth_pinned
+
+    def test_an_operator_pins_a_book_and_unpins_it(self, operator_client: Client) -> None:
+        assert self.post(operator_client, **self.WANTED).json() == {**self.WANTED, "follow": True}
+        assert self.is_pinned()
+        assert ("okx", "BTC/USDT") in load_config().depth.instruments
+        self.post(operator_client, **self.WANTED, follow=False)
+        assert not self.is_pinned()
+
+    def test_who_may_not_change_instruments_may_not(self, client: Client) -> None:
+        client.force_login(User.objects.create_user("viewer"))
+        assert self.post(client, **self.WANTED).status_code == 403
+        assert not self.is_pinned()
+
+    def test_an_instrument_there_is_not_is_named(self, operator_client: Client) -> None:
+        answer = self.post(operator_client, exchange="okx:swap", symbol="NO/SUCH")
+        assert (answer.status_code, "okx:swap has no instrument" in answer.json()["error"]) == (404, True)
 
 
 class TestContract:
