@@ -137,7 +137,8 @@ class View:
         if (passing := self._passing(rows, nets, sized)) is not None:
             self._rows = rows = rows[passing]
             nets = {name: column[passing] for name, column in nets.items()}
-            keys, capped = (None if column is None else column[passing] for column in (keys, capped))
+            keys = None if keys is None else keys[passing]
+            capped = None if capped is None else capped[passing]
         if keys is None:
             keys = nets[query.sort] if is_net else _sort_values(table, query.sort, rows)
         self._keys = -keys if query.descending else keys

@@ -167,6 +167,8 @@ async def test_a_pair_is_live_and_says_what_a_size_leaves(
         label = await page.locator("#curves").get_attribute("aria-label")
         assert label is not None
         assert "Buy on OKX, sell on Bybit" in label
+        await page.locator("#curves").press("ArrowUp")
+        await expect(page.locator("#pointed")).to_contain_text("on average")
 
 
 async def test_a_book_that_is_not_known_is_unknown_and_never_the_last_one(
@@ -184,7 +186,9 @@ async def test_a_book_that_is_not_known_is_unknown_and_never_the_last_one(
         await expect(page.locator("#notice")).to_be_hidden()
         said.depth.say(gone=[OKX])
         await expect(page.locator("#notice h2")).to_have_text("Only the best levels are known")
-        await expect(page.locator("#notice a")).to_have_attribute("href", re.compile("/admin/markets/"))
+        await expect(page.locator("#notice a").first).to_have_attribute("href", re.compile("/admin/markets/"))
+        await page.get_by_role("button", name="Follow them").click()
+        await expect(page.locator("#toast")).to_contain_text("are followed from now on")
         await expect(page.locator("#bids tbody tr")).to_have_count(1)
         said.depth.say(okx())
         await expect(page.locator("#notice")).to_be_hidden()

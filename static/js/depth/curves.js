@@ -10,6 +10,7 @@ const TOP = 8;
 const RIGHT = 8;
 const ROOM = 1.25; // above what matters
 const FEW = 12; // levels shown where nothing crosses
+const STEPS = 40; // of the arrow keys, from none to all that is shown
 
 /**
  * What the curves are of: levels with their prices after fees, and the sizes that are marked.
@@ -36,6 +37,7 @@ export class Curves {
     /** @type {Drawn | null} */
     this.drawn = null;
     this.most = 0;
+    this.step = 0; // of the arrow keys
     readColours();
     watchTheme(() => {
       readColours();
@@ -44,6 +46,14 @@ export class Curves {
     new ResizeObserver(() => this.#paint()).observe(canvas);
     canvas.addEventListener("pointermove", ({ offsetY }) => pointed(this.#coinsAt(offsetY)));
     canvas.addEventListener("pointerleave", () => pointed(null));
+    canvas.addEventListener("blur", () => pointed(null));
+    canvas.addEventListener("keydown", (event) => {
+      const by = { ArrowUp: 1, ArrowDown: -1 }[event.key];
+      if (!by) return;
+      event.preventDefault();
+      this.step = Math.min(Math.max(this.step + by, 1), STEPS);
+      pointed((this.step / STEPS) * this.most);
+    });
   }
 
   /** @param {Drawn} drawn */

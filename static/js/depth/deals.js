@@ -8,7 +8,7 @@ import { exact } from "./levels.js";
 /** @type {[words: string, value: (deal: Depth.Deal, pair: Depth.Pair) => string][]} */
 const ROWS = [
   [gettext("Money spent"), ({ quote }, { currency }) => format.amount(quote, currency)],
-  [gettext("Coins"), ({ coins }, { coin }) => `${exact(coins)} ${coin}`],
+  [gettext("Coins"), ({ coins }, { coin }) => `${exact(Number(coins.toPrecision(5)))} ${coin}`],
   [gettext("Bought at"), ({ buy_average }) => exact(buy_average)],
   [gettext("Sold at"), ({ sell_average }) => exact(sell_average)],
   [gettext("Edge after fees"), ({ edge_bps }) => format.bps(edge_bps)],
