@@ -82,7 +82,7 @@ class Writer:
             copy.set_types([type.split()[0].replace("double", "float8") for type in table.types.values()])
             for row in rows:
                 copy.write_row(row)
-        inserted = connection.execute(_INSERT.format(named(table.name), columns, names)).rowcount
+        inserted = self._engine.insert(connection, table.name, names)
         if table.rollup and inserted:
             minutes = sorted({at.replace(second=0, microsecond=0) for at in times})
             connection.execute(_TOUCH, [table.name, minutes])
@@ -105,7 +105,6 @@ _IDS: Final = sql.SQL(
 ).format(named("symbols"))
 _STAGING: Final = sql.SQL("CREATE TEMP TABLE IF NOT EXISTS {} (LIKE {}) ON COMMIT DELETE ROWS")
 _COPY: Final = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)")
-_INSERT: Final = sql.SQL("INSERT INTO {0} ({1}) SELECT {1} FROM {2} ON CONFLICT DO NOTHING")
 _TOUCH: Final = sql.SQL("INSERT INTO {} (raw_table, minute) SELECT %s, unnest(%s::timestamptz[])").format(
     named("touched")
 )
