@@ -17,7 +17,9 @@ class Sink(Protocol):
     to the sinks named after it; they find it in their channels among the rest. A sink may name in
     `wants` which kinds of events come into its channel (all, where it has none); one that wants quotes
     gets everything exchanges say. `Terms` (mark prices, funding) and, once a
-    second, `FeedReport`s come only to those that name them.
+    second, `FeedReport`s come only to those that name them, and so do `BookUpdate`s: those that a followed
+    book took over, and one "gap" when it becomes unknown. A sink with a method `use_books` gets the books
+    themselves (`collectors.books.LiveBooks`).
     `configure` is called on the event loop before `run` starts and again at every configuration change;
     it must be quick. `run` returns once the channel is finished and everything taken from it has been
     handed on. Channels are finished in the order of the sinks, so what a sink emits while it drains

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from collectors.books import LiveBooks, ReadsBooks
 from collectors.exchanges.base import Codec
 from collectors.feed import Feed
 from collectors.sinks import EmitDerived, Sink
@@ -53,9 +54,10 @@ class Outlet:
         self._dropped = 0
         self._crash, self._crashed_at = "", 0.0
         self._later = later
-        self.sink = sink_type(self.channel, shard, self._emit)
+        self.books: LiveBooks | None = None
         self._sink_type = sink_type
         self._shard = shard
+        self.sink = self._build()
         self._config: MarketConfig | None = None
         self._pauses = delays(OFFER_FIRST_S, OFFER_CEILING_S)
         self._offered_again_at = 0.0
@@ -102,9 +104,21 @@ class Outlet:
 
     def rebuild(self) -> None:
         """Replace a sink that crashed."""
-        self.sink = self._sink_type(self.channel, self._shard, self._emit)
+        self.sink = self._build()
         if self._config is not None:
             self.configure(self._config)
+
+    def lend(self, books: LiveBooks) -> None:
+        """Let a sink that reads books read these, also one that is built again."""
+        self.books = books
+        if isinstance(self.sink, ReadsBooks):
+            self.sink.use_books(books)
+
+    def _build(self) -> Sink:
+        sink = self._sink_type(self.channel, self._shard, self._emit)
+        if self.books is not None and isinstance(sink, ReadsBooks):
+            sink.use_books(self.books)
+        return sink
 
     @property
     def wants_market(self) -> bool:
@@ -168,6 +182,9 @@ class Supervisor:
         self._exchanges = exchanges
         self._timing = timing
         self._turns = Turns()
+        self.books = LiveBooks()
+        for outlet in outlets:
+            outlet.lend(self.books)
         for outlet in self._fed:
             outlet.channel.fetch_from(self._turns.hand_on)
         self.lacks: tuple[str, ...] = ()

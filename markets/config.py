@@ -292,6 +292,20 @@ class FilterConfig(Struct, frozen=True):
         return wide and (self.min_edge_bps is None or edge_bps >= self.min_edge_bps)
 
 
+class DepthConfig(Struct, frozen=True):
+    """Instruments whose order book is followed, each as market key and symbol (of events).
+
+    `instruments` are those that were chosen by hand, the most important first: pinned, then of filters.
+    Besides, the legs of the scanner's `top` best routes are followed, each for `stay_s` after it was among
+    them last. `most` is the budget of one process: what is beyond it is refused.
+    """
+
+    instruments: tuple[tuple[str, str], ...] = ()
+    top: int = 0
+    stay_s: float = 300.0
+    most: int = 100
+
+
 class MarketConfig(Struct, frozen=True):
     """Configuration of a collector.
 
@@ -316,6 +330,7 @@ class MarketConfig(Struct, frozen=True):
     worths: dict[str, float] = {}  # of quote currencies in USDT as the catalogue knows them; absent: unknown
     fee_rules: tuple[FeeRule, ...] = ()  # the one that goes first first; ask markets.fees.book.Fees
     past_fees: tuple[PastFees, ...] = ()  # of days that are over, the oldest first
+    depth: DepthConfig = DepthConfig()
 
 
 class Diff(Struct, Generic[T], frozen=True):

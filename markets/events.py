@@ -265,6 +265,6 @@ class IdentityFinding(Struct, frozen=True):
 Terms = MarkPrice | Funding
 """What holding a swap costs or brings, beside its market."""
 
-Event = Quote | Trade | StreamState | Terms
+Event = Quote | Trade | StreamState | Terms | BookUpdate
 DerivedEvent = SpreadPoints | OpportunityEvent | Episode | IdentityFinding
 SinkEvent = Event | FeedReport | DerivedEvent

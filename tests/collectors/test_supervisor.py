@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from collectors.books import LiveBooks
 from collectors.exchanges.base import Codec
 from collectors.sinks import EmitDerived
 from collectors.supervisor import Outlet, SinkType, Supervisor
@@ -82,6 +83,13 @@ class PickySink(KeepingSink):
     """Has no use for what exchanges say."""
 
     wants = frozenset({OpportunityEvent})
+
+
+class ReadingSink(KeepingSink):
+    """Reads order books."""
+
+    def use_books(self, books: LiveBooks) -> None:
+        self.books = books
 
 
 class OtherSink(KeepingSink):
@@ -232,6 +240,20 @@ class TestTrouble:
             await exchange.quote("a", 4.0)
             await until(lambda: any(isinstance(event, Quote) for event in kept(out).events))
             assert supervisor.status()["tiny"]["counts"]["connects"] == 1
+
+    async def test_a_sink_that_reads_books_gets_them_also_after_a_crash(self, exchange: TinyExchange) -> None:
+        reads = outlet(ReadingSink)
+        async with running(reads) as supervisor:
+            supervisor.apply(config(exchange, "tiny"))
+            first = reads.sink
+            assert isinstance(first, ReadingSink)
+            assert first.books is supervisor.books
+            await until(lambda: first.up() == both("tiny"))
+            first.crash = True
+            await exchange.quote("a", 4.0)
+            await until(lambda: reads.sink is not first)
+            assert isinstance(reads.sink, ReadingSink)
+            assert reads.sink.books is supervisor.books
 
     async def test_a_crashed_sink_is_built_again_and_gets_what_is_up(self, exchange: TinyExchange) -> None:
         one, two = outlet(), outlet(OtherSink)
