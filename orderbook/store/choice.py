@@ -1,4 +1,4 @@
-"""Which engine keeps the tables: TimescaleDB's where a new store may have it, and after that the one it has.
+"""Choice of the engine: TimescaleDB's where a new store may have it, and after that the one it has.
 
 The tables themselves say by which engine they were made: nothing else can be wrong about it. A store with
 rows is never switched: rows of one engine are not readable as those of the other.
@@ -41,6 +41,7 @@ def choose(connection: Connection[Any]) -> Engine:
     present = engine_of(connection)
     wanted = TimescaleEngine() if timescale_is_possible(connection) else PlainEngine()
     if wanted.name == present.name or not is_empty(connection):
+        present.create(connection)  # what a newer version added
         return present
     return switch(connection, wanted)
 

@@ -10,7 +10,7 @@ from orderbook.store.engine import HOW_TO_SWITCH, StoreError
 from orderbook.store.tables import BOOK_TICKER, HOUR_S, SCHEMA, RawTable, named
 
 COMMA: Final = sql.SQL(", ")
-COMMON: Final = ("symbols", "touched")
+COMMON: Final = ("symbols", "touched", "backfilled")
 
 
 def create_common(connection: Connection[Any]) -> None:
@@ -20,6 +20,7 @@ def create_common(connection: Connection[Any]) -> None:
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(SCHEMA)))
     connection.execute(_SYMBOLS)
     connection.execute(_TOUCHED)
+    connection.execute(_BACKFILLED)
 
 
 def drop_tables(connection: Connection[Any], tables: Iterable[str]) -> None:
@@ -75,8 +76,13 @@ _SYMBOLS: Final = sql.SQL(
     "exchange text NOT NULL, symbol text NOT NULL, UNIQUE (exchange, symbol))"
 ).format(named("symbols"))
 _TOUCHED: Final = sql.SQL(
-    "CREATE TABLE IF NOT EXISTS {} (raw_table text NOT NULL, minute timestamptz NOT NULL)"
+    "CREATE TABLE IF NOT EXISTS {0} (raw_table text NOT NULL, minute timestamptz NOT NULL); "
+    "ALTER TABLE {0} ADD COLUMN IF NOT EXISTS marked_at timestamptz NOT NULL DEFAULT now()"
 ).format(named("touched"))
+_BACKFILLED: Final = sql.SQL(
+    "CREATE TABLE IF NOT EXISTS {} (raw_table text, hour timestamptz, symbols text, "
+    "lake_rows bigint NOT NULL, PRIMARY KEY (raw_table, hour, symbols))"
+).format(named("backfilled"))
 _KIND: Final = "SELECT relkind::text FROM pg_class WHERE oid = to_regclass(%s)"
 _INSERT: Final = sql.SQL("INSERT INTO {0} ({1}) SELECT {1} FROM {2} ON CONFLICT DO NOTHING")
 _OLDEST: Final = sql.SQL("SELECT min(minute) FROM {} WHERE raw_table = %s").format(named("touched"))

@@ -10,7 +10,7 @@ HOW_TO_SWITCH: Final = "docs/orderbook.md, Engines, says how a store is switched
 
 
 class Size(Struct, frozen=True):
-    """One table: its parts, its bytes with indexes, and where its oldest part begins (None: it has none).
+    """One table: its parts, its bytes with indexes, and where its oldest and newest parts begin.
 
     Parts are partitions or chunks. `rows` is what PostgreSQL's statistics say (None: they say nothing yet),
     `compressed` counts the parts that are, and `late` the rows that wait to be folded into one of them.
@@ -23,6 +23,7 @@ class Size(Struct, frozen=True):
     rows: int | None = None
     compressed: int = 0
     late: int = 0
+    newest: datetime | None = None
 
 
 class StoreError(Exception):

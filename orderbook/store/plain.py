@@ -28,7 +28,7 @@ from orderbook.store.common import (
     refuse_another,
 )  # fmt: skip
 from orderbook.store.engine import Size
-from orderbook.store.tables import DAY_S, HOUR_S, KEY, RAW, ROLLUPS, SCHEMA, Rollup, named
+from orderbook.store.tables import DAY_S, KEY, RAW, ROLLUPS, SCHEMA, Rollup, length_of, named
 
 _NAMED_BY: Final = "%Y%m%d%H"
 _LOCK: Final = 0x6D617264  # one process creates partitions at a time
@@ -56,7 +56,7 @@ class PlainEngine:
         """Make room for rows from `start` to `end`, both within; returns how many partitions were new."""
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
         there = {name for name, _begins in _partitions(connection, table)}
-        length_s = _length_s(table)
+        length_s = length_of(table)
         begins, made = floor(start, length_s), 0
         while begins <= end:
             ends = begins + timedelta(seconds=length_s)
@@ -91,7 +91,7 @@ class PlainEngine:
 
     def drop_before(self, connection: Connection[Any], table: str, before: datetime) -> int:
         """Drop the partitions that end by then; returns how many."""
-        length, dropped = timedelta(seconds=_length_s(table)), 0
+        length, dropped = timedelta(seconds=length_of(table)), 0
         for name, begins in _partitions(connection, table):
             if begins + length <= before:
                 connection.execute(sql.SQL("DROP TABLE {}").format(named(name)))
@@ -108,8 +108,9 @@ class PlainEngine:
         for table in (*RAW, *ROLLUPS):
             parts = _partitions(connection, table)
             [(size, rows)] = connection.execute(_MEASURED, [f"{SCHEMA}.{table}"])
-            oldest = min((at for _name, at in parts), default=None)
-            sizes.append(Size(table, len(parts), size, oldest, rows if parts else 0))
+            times = [at for _name, at in parts]
+            oldest, newest = min(times, default=None), max(times, default=None)
+            sizes.append(Size(table, len(parts), size, oldest, rows if parts else 0, newest=newest))
         return sizes
 
     def lag(self, connection: Connection[Any], table: str) -> datetime | None:
@@ -139,10 +140,6 @@ def _partitions(connection: Connection[Any], table: str) -> list[tuple[str, date
         (name, datetime.strptime(name.removeprefix(f"{table}_"), _NAMED_BY).replace(tzinfo=UTC))
         for name in names
     ]
-
-
-def _length_s(table: str) -> int:
-    return HOUR_S if table in RAW else DAY_S
 
 
 def _aggregation(table: str, rollup: Rollup) -> sql.Composed:

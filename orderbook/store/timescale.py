@@ -130,7 +130,7 @@ class TimescaleEngine:
         parts = {name: rest for name, *rest in connection.execute(_PARTS, [SCHEMA])}
         sizes = []
         for table in (*RAW, *ROLLUPS):
-            chunks, compressed, oldest, hypertable = parts.get(table, (0, 0, None, None))
+            chunks, compressed, oldest, newest, hypertable = parts.get(table, (0, 0, None, None, None))
             late = late_bytes = rows = 0
             [(size,)] = connection.execute("SELECT hypertable_size(%s::regclass)", [f"{SCHEMA}.{table}"])
             if hypertable:
@@ -139,7 +139,7 @@ class TimescaleEngine:
                 [(late, late_bytes)] = connection.execute(
                     _LATE_SIZE.format(_late(table)), [f"{SCHEMA}.late_{table}"]
                 )
-            sizes.append(Size(table, chunks, size + late_bytes, oldest, rows, compressed, late))
+            sizes.append(Size(table, chunks, size + late_bytes, oldest, rows, compressed, late, newest))
         return sizes
 
     def lag(self, connection: Connection[Any], table: str) -> datetime | None:
@@ -248,7 +248,7 @@ _KEEP: Final = (
 )
 _PARTS: Final = (
     "SELECT coalesce(a.view_name, c.hypertable_name), count(*), count(*) FILTER (WHERE c.is_compressed), "
-    "min(c.range_start), format('%%I.%%I', c.hypertable_schema, c.hypertable_name) "
+    "min(c.range_start), max(c.range_start), format('%%I.%%I', c.hypertable_schema, c.hypertable_name) "
     "FROM timescaledb_information.chunks c LEFT JOIN timescaledb_information.continuous_aggregates a "
     "ON (a.materialization_hypertable_schema, a.materialization_hypertable_name) = "
     "(c.hypertable_schema, c.hypertable_name) "

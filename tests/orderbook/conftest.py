@@ -28,7 +28,7 @@ timescale_only = pytest.mark.parametrize("store", ["timescale"], indirect=True)
 Database = Mapping[str, Any]
 """Place of a database, as Django's settings have it."""
 
-EMPTY = "TRUNCATE marketdata.symbols, marketdata.touched, " + ", ".join(
+EMPTY = "TRUNCATE marketdata.symbols, marketdata.touched, marketdata.backfilled, " + ", ".join(
     f"marketdata.{name}" for name in (*RAW, *ROLLUPS)
 )
 
