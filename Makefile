@@ -28,7 +28,7 @@ unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test trials fuzz coverage attack lint rights check-metrics format install install-dev pins image-pins check-image clean
+.PHONY: help run test trials fuzz coverage attack lint rights check-metrics format install install-ml install-dev pins image-pins check-image clean
 
 help: ## Show this list
 	@echo "Usage: make <target>     e.g. make run FEED=sim PORT=8001"
@@ -81,10 +81,13 @@ format: install-dev ## Format the code
 
 install: $(VENV)/.installed node_modules/.installed ## Install what the product runs on into .venv
 
+install-ml: $(VENV)/.installed ## Install what research needs, too: docs/ml.md
+	@$(PIP_INSTALL) -r requirements-ml.txt
+
 install-dev: $(VENV)/.installed-dev node_modules/.installed-dev ## Install what the tests and lint need, too
 
 pins: install-dev ## Resolve requirements*.in again, with hashes (delete requirements*.txt first to upgrade everything)
-	@for name in requirements requirements-dev requirements-redis requirements-node; do \
+	@for name in requirements requirements-ml requirements-dev requirements-redis requirements-node; do \
 	  echo "$$name.txt …"; $(PIN) -o $$name.txt $$name.in || exit 1; done
 
 image-pins: ## Write the digest of every image into docker-compose.yml and Dockerfile (needs Docker and its registry)

@@ -8,6 +8,10 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 from django_otp.models import Device, ThrottlingMixin
 
+from accounts.my_size import MySize
+
+__all__ = ["Authenticator", "MySize", "RecoveryCode", "UserSession"]
+
 FREE_TRIES: Final = 2
 LONGEST_PAUSE_S: Final = 1024
 """About a hundred tries a day, whatever address they come from."""

@@ -15,6 +15,7 @@ urlpatterns = [
     path("sessions/<int:number>/end/", views.EndSession.as_view(), name="end_session"),
     path("sessions/end-others/", views.EndOtherSessions.as_view(), name="end_other_sessions"),
     path("password/", views.Password.as_view(), name="account_password"),
+    path("my-size/", views.Size.as_view(), name="my_size"),
     path("second-factor/", second_factor_views.SecondFactor.as_view(), name="second_factor"),
     path("second-factor/check/", second_factor_views.Check.as_view(), name="second_factor_check"),
     path("second-factor/set-up/", second_factor_views.SetUp.as_view(), name="second_factor_set_up"),

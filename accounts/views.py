@@ -25,6 +25,7 @@ import audit
 from accounts import sessions
 from accounts.mfa import second_factor
 from accounts.mfa.second_factor import TooSoon
+from accounts.my_size import LEAST, MOST, MySize, my_size
 from accounts.sign_in.entry import entry
 from accounts.sign_in.signing_in import SaysWhenBusy, turn_to_hash
 from core.secrets.sealing import UnreadableSecret
@@ -136,6 +137,49 @@ class Password(SaysWhenBusy, PasswordChangeView):
         update_session_auth_hash(self.request, user)
         messages.success(self.request, gettext("Your password was changed. All other sessions have ended."))
         return redirect("account_sessions")
+
+
+# --- how much one trades ---------------------------------------------------------------------------
+
+
+class SizeForm(forms.Form):
+    """My size; empty: none."""
+
+    size = forms.DecimalField(
+        label=_("My size, in USDT"), required=False, min_value=LEAST, max_value=MOST, decimal_places=2,
+        help_text=_(
+            "How much you buy at a time: the scanner, charts and depth show edge and profit of it, unless a "
+            "view names another. Prices in something else take what it is worth. Empty: not shown."
+        ),
+    )  # fmt: skip
+
+
+@fresh
+class Size(LoginRequiredMixin, FormView):  # type: ignore[type-arg]
+    """The size that pages show depth of, where they name no other."""
+
+    template_name = "accounts/size.html"
+    form_class = SizeForm
+
+    def get_initial(self) -> dict[str, Any]:
+        """The size there is."""
+        return {"size": my_size(self.request.user)}
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Add the name of the page."""
+        return super().get_context_data(page="size", **kwargs)
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        """Keep it, or that there is none."""
+        size = form.cleaned_data["size"]
+        user: Any = self.request.user
+        if size is None:
+            MySize.objects.filter(user=user).delete()
+            messages.success(self.request, gettext("You have no size of your own now."))
+        else:
+            MySize.objects.update_or_create(user=user, defaults={"size": size})
+            messages.success(self.request, gettext("Your size is kept."))
+        return redirect("my_size")
 
 
 # --- is it still you? ----------------------------------------------------------------------------

@@ -90,6 +90,7 @@ INSTALLED_APPS = [
     "orderbook",
     "history",
     "monitoring",
+    "agents",
 ]
 
 MIDDLEWARE = [
@@ -185,6 +186,11 @@ BEAT_SCHEDULE = {
         "task": "markets.tasks.sync_markets",
         "schedule": {"minute": 7},
         "options": {"expires": 3000},
+    },
+    "sync-resized": {
+        "task": "markets.tasks.sync_resized",
+        "schedule": {"minute": "*"},
+        "options": {"expires": 55},
     },
     "sync-wallets": {
         "task": "markets.tasks.sync_wallets",
@@ -400,6 +406,7 @@ EXCHANGE_TARGETS = (*PRIVATE_TARGETS, *(targets.LOOPBACK if FEED == "sim" else (
 # order they hand on what they make: PostgreSQL keeps the episodes, the lake the points and opportunities.
 COLLECTOR_SINKS = [
     "realtime.sink.RealtimeSink",
+    "realtime.depth.sink.DepthSink",
     "opportunities.sink.EpisodeSink",
     "history.write.sink.LakeSink",
     "monitoring.quality.sink.QualitySink",

@@ -62,6 +62,10 @@ class GuessedSymbols(Mapping[str, str]):
         self._known = known
         self._guess = guess
 
+    def __contains__(self, native_id: object) -> bool:
+        """Like a dict's: of a frame that names no instrument None is asked for."""
+        return isinstance(native_id, str) and super().__contains__(native_id)
+
     def __getitem__(self, native_id: str) -> str:
         symbol = self._known.get(native_id) or self._guess(native_id)
         if symbol is None:

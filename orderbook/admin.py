@@ -28,7 +28,13 @@ UNKNOWN = "–"
 class StoreSettingsAdmin(OneRowAdmin):
     """The one row of settings."""
 
-    fields = ("raw_days", "rollup_days", "standing")
+    fieldsets = (
+        (None, {"fields": ("enabled",)}),
+        (_("What is stored"), {"fields": ("symbols", "quotes", "trades", "depth", "top5")}),
+        (_("How it is written"), {"fields": ("batch_rows", "batch_s", "spill_mb")}),
+        (_("How long it is kept"), {"fields": ("raw_days", "rollup_days")}),
+        (_("What there is"), {"fields": ("standing",)}),
+    )
     readonly_fields = ("standing",)
 
     class Media:

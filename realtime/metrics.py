@@ -16,7 +16,12 @@ declare("scanner_judged_total", "shard", "Directions whose edge reached a trigge
 declare("scanner_jumps_total", "shard", "Quotes too far from the one before to be believed at once.")
 declare("scanner_frames_total", "shard", "Frames published to the scanner pages.")
 declare("publisher_batches_total", "shard", "Batches of points published to the web processes.")
-declare("publisher_failures_total", "shard what", "Flushes, broadcasts or scanner frames Redis did not take.")
+declare(
+    "publisher_failures_total",
+    "shard what",
+    "Batches, scanner frames or funding that Redis did not take.",
+)
+declare("funding_swaps", "shard state", "Followed swaps by whether their funding is known: known, unknown.")
 declare("episodes_opened_total", "shard", "Opportunities that began.")
 declare("episodes_closed_total", "shard", "Opportunities that were over.")
 
@@ -42,6 +47,27 @@ def export_realtime(to: Samples, shard: str, stats: Stats, _symbols: int) -> Non
     to.add("publisher_failures_total", stats["scan_failed"], shard, "scanner frame")
     to.add("episodes_opened_total", stats["episodes_opened"], shard)
     to.add("episodes_closed_total", stats["episodes_closed"], shard)
+
+
+@exported_of("FundingSink")
+def export_funding(to: Samples, shard: str, stats: Stats, _symbols: int) -> None:
+    """Export how many swaps have funding that may be computed with."""
+    to.add("funding_swaps", stats["swaps_known"], shard, "known")
+    to.add("funding_swaps", stats["swaps_unknown"], shard, "unknown")
+    to.add("publisher_failures_total", stats["funding_failed"], shard, "funding")
+
+
+declare("depth_books", "shard", "Books whose ladders are published.")
+declare("depth_frames_total", "shard", "Frames of ladders published to the pages.")
+declare("depth_failures_total", "shard", "Frames and states of ladders that Redis did not take.")
+
+
+@exported_of("DepthSink")
+def export_depth(to: Samples, shard: str, stats: Stats, _symbols: int) -> None:
+    """Export the counters of the depth sink."""
+    to.add("depth_books", stats["depth_books"], shard)
+    to.add("depth_frames_total", stats["depth_frames"], shard)
+    to.add("depth_failures_total", stats["depth_failed"], shard)
 
 
 # --- web processes -------------------------------------------------------------------------------

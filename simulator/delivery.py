@@ -9,11 +9,17 @@ from simulator.catalogue import Listing
 from simulator.exchanges.base import Book, Deal, SimulatedExchange
 from simulator.exchanges.perpetual import Perpetuals
 from simulator.faults import Fault, FaultBoard
+from simulator.ladder import Change, Ladder
 from simulator.session import Channel, Frame
 
 FrameMaker = Callable[[str, str], Sequence[Frame]]
 SHORTEST_BEAT_S = 0.02
-COUNTED: dict[Channel, str] = {"quote": "quotes", "trade": "trades", "status": "statuses"}
+COUNTED: dict[Channel, str] = {
+    "quote": "quotes",
+    "trade": "trades",
+    "depth": "changes",
+    "status": "statuses",
+}
 
 
 class Delivery:
@@ -57,6 +63,51 @@ class Delivery:
             "trade",
             faults,
             lambda name, variant: (exchange.deal_frame(name, variant, listing, deal),),
+        )
+
+    def depth(self, exchange: SimulatedExchange, listing: Listing, ladder: Ladder, change: Change) -> None:
+        """Push a change of a book, or lose it, as the active faults say."""
+        if listing.symbol in exchange.delisted:
+            return
+        exchange.depth.changed_s[listing.symbol] = time.monotonic()
+        faults = self._board.active[exchange.key]
+        if faults:
+            if self._dice("depth-silence", listing, faults) or self._dice("depth-gap", listing, faults):
+                return
+            if self._dice("depth-crossed", listing, faults):
+                change = ladder.crossed(change)
+        self._push(
+            exchange,
+            listing,
+            "depth",
+            faults,
+            lambda name, variant: exchange.depth.frames(name, variant, listing, ladder, change),
+        )
+
+    async def idle(self, exchange: SimulatedExchange, seconds: float) -> None:
+        """Say of books that have not changed for so long that they have not."""
+        changed_s = exchange.depth.changed_s
+        while True:
+            await asyncio.sleep(seconds / 4)
+            now = time.monotonic()
+            for symbol in [symbol for symbol in changed_s if not exchange.follows(symbol)]:
+                del changed_s[symbol]
+            for symbol, moment in list(changed_s.items()):
+                if now - moment >= seconds:
+                    changed_s[symbol] = now
+                    self._push_idle(exchange, exchange.listings[symbol])
+
+    def _push_idle(self, exchange: SimulatedExchange, listing: Listing) -> None:
+        ladder, faults = exchange.source.ladder(exchange, listing), self._board.active[exchange.key]
+        silent = listing.symbol in exchange.delisted or self._dice("depth-silence", listing, faults)
+        if ladder is None or silent:
+            return
+        self._push(
+            exchange,
+            listing,
+            "depth",
+            faults,
+            lambda name, variant: exchange.depth.idle(name, variant, listing, ladder),
         )
 
     async def beat(self, exchange: Perpetuals, seconds: float) -> None:

@@ -49,11 +49,26 @@ KINDS: dict[str, Kind] = {
     "funding-rate": Kind("rate", None, "a swap's funding rate is VALUE, for example 0.5"),
     "funding-late": Kind("s", 60.0, "a swap's next settlement is said to be VALUE ago"),
     "no-interval": Kind("", None, "a swap's funding interval is not said"),
+    "depth-gap": Kind("share", None, "a share of the changes of books is lost"),
+    "depth-crossed": Kind("share", None, "a share of the changes of books puts a bid above the ask"),
+    "depth-checksum": Kind("share", None, "books have checksums as until 2026, a share of them wrong"),
+    "depth-silence": Kind("", None, "nothing is sent of books but over REST"),
+    "depth-restart": Kind("", None, "books are counted from one again, as after a restart of the service"),
+    "depth-slow": Kind("s", None, "answers with whole books come VALUE late, made when they were asked for"),
+    "depth-stale": Kind("", None, "answers with whole books stand still, older and older than the changes"),
+    "depth-refuse": Kind("status", 429.0, "requests for whole books get this status and Retry-After"),
     "maintenance": Kind("s", 5.0, "announced in the exchange's own words, connections close VALUE later"),
 }
 OF_A_SWAP = frozenset(
     ("delisting", "contract-size", "funding-interval", "funding-rate", "funding-late", "no-interval")
 )
+ONLY_OF = {
+    "depth-checksum": frozenset(("okx", "bitget")),
+    "depth-restart": frozenset(("bybit", "okx", "bitget")),
+}
+"""Exchanges that have what breaks; `all` means those."""
+AT_ONCE = frozenset(("drop", "maintenance", "depth-restart"))
+"""Of these a fault without a duration is over at once."""
 INTERVALS_H = (1, 2, 4, 8, 24)
 _SHAPE = re.compile(
     r"(?P<exchange>[a-z]+(:swap)?)(/(?P<symbol>[^:]+(:[A-Z0-9]+)?))?:(?P<kind>[a-z-]+)(=(?P<value>[+-]?[^@+]+))?"
@@ -124,6 +139,8 @@ def _exchange(name: str, symbol: str | None, kind: str, text: str) -> str | None
     key = key_of(exchange_of(name), symbol) if symbol and name != "all" else name
     if kind in OF_A_SWAP and key not in ("all", *SWAPS):
         raise FaultError(f"fault {text!r}: {kind} is of swaps; write {name}:swap or a swap's symbol")
+    if name != "all" and exchange_of(name) not in ONLY_OF.get(kind, (exchange_of(name),)):
+        raise FaultError(f"fault {text!r}: {kind} is of {', '.join(sorted(ONLY_OF[kind]))}")
     return None if key == "all" else key
 
 
@@ -154,7 +171,7 @@ def _value(name: str, text: str | None, whole: str) -> float:
         raise FaultError(f"fault {whole!r}: {name} takes a share above 0 up to 1, not {text}")
     if kind.unit == "status" and not 400 <= value <= 599:
         raise FaultError(f"fault {whole!r}: {name} takes an HTTP status from 400 to 599, not {text}")
-    if name in ("storm", "slow", "maintenance", "frozen") and value <= 0:
+    if name in ("storm", "slow", "maintenance", "frozen", "depth-slow") and value <= 0:
         raise FaultError(f"fault {whole!r}: {name} takes a time above 0, not {text}")
     return value
 
@@ -228,7 +245,7 @@ class FaultBoard:
         for exchange in filter(fault.hits, MARKETS):
             self.active[exchange] = (*self.active[exchange], fault)
         self._changed(fault, True)
-        if fault.kind in ("drop", "maintenance") and fault.duration is None:
+        if fault.kind in AT_ONCE and fault.duration is None:
             self._end(fault)
 
     def _end(self, fault: Fault) -> None:

@@ -5,16 +5,19 @@ import heapq
 import random
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from core.names.market_keys import SPOT, SWAP, market_of
 from simulator.catalogue import Listing
 from simulator.exchanges.base import Book, Deal, SimulatedExchange
+from simulator.ladder import Change, Ladder
 from simulator.market import Market
 
 TRADE_SHARE = 0.2
 BATCH = 500
 QuoteSink = Callable[[SimulatedExchange, Listing, Book], None]
 TradeSink = Callable[[SimulatedExchange, Listing, Deal], None]
+DepthSink = Callable[[SimulatedExchange, Listing, Ladder, Change], None]
 
 
 class Instrument:
@@ -32,6 +35,8 @@ class Instrument:
         self.number = self.rng.randrange(10**9, 9 * 10**9)
         self.running = False
         self.book: Book | None = None
+        self.ladder: Ladder | None = None
+        self.sequence = self.number
 
 
 class MarketFeed:
@@ -49,9 +54,15 @@ class MarketFeed:
         self._started = time.monotonic()
         self.market: Market
 
-    def attach(self, exchanges: Mapping[str, SimulatedExchange], quote: QuoteSink, trade: TradeSink) -> None:
-        """Take the exchanges to feed and where quotes and trades go."""
-        self._quote, self._trade = quote, trade
+    def attach(
+        self,
+        exchanges: Mapping[str, SimulatedExchange],
+        quote: QuoteSink,
+        trade: TradeSink,
+        depth: DepthSink,
+    ) -> None:
+        """Take the exchanges to feed and where quotes, trades and changes of books go."""
+        self._quote, self._trade, self._depth = quote, trade, depth
         listed = [listing for exchange in exchanges.values() for listing in exchange.listings.values()]
         paths = {path: column for column, path in enumerate(dict.fromkeys(row.of or row for row in listed))}
         spot, swaps = ([key for key in exchanges if market_of(key) == kind] for kind in (SPOT, SWAP))
@@ -83,6 +94,27 @@ class MarketFeed:
             instrument.book = self._book(instrument)
         return instrument.book
 
+    def ladder(self, exchange: SimulatedExchange, listing: Listing) -> Ladder:
+        """Return the book behind the quote; one that nobody follows is made for the occasion."""
+        instrument = self._instruments[exchange.key, listing.symbol]
+        ladder = instrument.ladder or self._ladder(instrument)
+        book = exchange.as_quoted(listing, self.snapshot(exchange, listing))
+        ladder.move((book.bid, book.bid_size, book.ask, book.ask_size), book.ts_ms)
+        instrument.sequence = ladder.last
+        instrument.ladder = ladder if exchange.follows(listing.symbol) else None
+        return ladder
+
+    def _ladder(self, instrument: Instrument) -> Ladder:
+        exchange, listing = instrument.exchange, instrument.listing
+        return Ladder(
+            random.Random(f"{self._seed}/{exchange.key}/{listing.symbol}/{instrument.sequence}"),  # noqa: S311 - market data, no secret  # nosec B311 # no secret
+            listing.tick,
+            lambda ticks: exchange.number(ticks * listing.tick, listing.price_decimals),
+            partial(_size, exchange, listing, listing.price),
+            exchange.depth.gone,
+            instrument.sequence,
+        )
+
     def prices(self, exchange: SimulatedExchange, listing: Listing) -> tuple[float, float]:
         """Mark and index price of a swap now."""
         instrument = self._instruments[exchange.key, listing.symbol]
@@ -106,7 +138,7 @@ class MarketFeed:
                 return
             due, order, instrument = heapq.heappop(self._due)
             if not instrument.exchange.wanted(instrument.listing.symbol):
-                instrument.running = False
+                instrument.running, instrument.ladder = False, None
                 continue
             self._publish(instrument)
             following = max(due + self._interval * instrument.rng.uniform(0.5, 1.5), now)
@@ -116,8 +148,23 @@ class MarketFeed:
         exchange, listing = instrument.exchange, instrument.listing
         instrument.book = book = self._book(instrument)
         self._quote(exchange, listing, book)
+        self._move(instrument, book)
         if instrument.rng.random() < TRADE_SHARE and ("trade", listing.symbol) in exchange.subscribers:
             self._trade(exchange, listing, self._deal(instrument, book))
+
+    def _move(self, instrument: Instrument, book: Book) -> None:
+        """Let the followed book keep up with its quote; one that nobody follows any more is dropped."""
+        exchange, listing = instrument.exchange, instrument.listing
+        if not exchange.follows(listing.symbol):
+            instrument.ladder = None
+        elif instrument.ladder is None:
+            self.ladder(exchange, listing)
+        else:
+            ladder, shown = instrument.ladder, exchange.as_quoted(listing, book)
+            best = (shown.bid, shown.bid_size, shown.ask, shown.ask_size)
+            if change := ladder.move(best, shown.ts_ms):
+                instrument.sequence = ladder.last
+                self._depth(exchange, listing, ladder, change)
 
     def _book(self, instrument: Instrument) -> Book:
         """Half a spread around the exchange's price, rounded outwards to the tick."""
@@ -130,19 +177,12 @@ class MarketFeed:
         instrument.number += 1
         return Book(
             bid=exchange.number(bid * listing.tick, listing.price_decimals),
-            bid_size=self._size(instrument, price),
+            bid_size=_size(exchange, listing, price, rng),
             ask=exchange.number(ask * listing.tick, listing.price_decimals),
-            ask_size=self._size(instrument, price),
+            ask_size=_size(exchange, listing, price, rng),
             ts_ms=exchange.now_ms(),
             n=instrument.number,
         )
-
-    def _size(self, instrument: Instrument, price: float) -> str:
-        """Log-normal around a hundred-thousandth of the day's volume, 200 to 40,000 in quote currency."""
-        listing = instrument.listing
-        typical = min(40_000.0, max(200.0, listing.volume * 1e-5))
-        coins = typical / price * instrument.rng.lognormvariate(0, 0.8)
-        return instrument.exchange.size_text(listing, coins)
 
     def _deal(self, instrument: Instrument, book: Book) -> Deal:
         """A taker lifts the ask or hits the bid for part of what is there."""
@@ -152,3 +192,9 @@ class MarketFeed:
         size = max(float(there) * rng.random(), 10.0**-listing.size_decimals)
         text = instrument.exchange.number(size, listing.size_decimals)
         return Deal(price=price, size=text, side=side, ts_ms=book.ts_ms, n=instrument.number)
+
+
+def _size(exchange: SimulatedExchange, listing: Listing, price: float, rng: random.Random) -> str:
+    """Log-normal around a hundred-thousandth of the day's volume, 200 to 40,000 in quote currency."""
+    typical = min(40_000.0, max(200.0, listing.volume * 1e-5))
+    return exchange.size_text(listing, typical / price * rng.lognormvariate(0, 0.8))

@@ -38,7 +38,7 @@ from core.names.market_keys import exchange_of, key_of
 from core.names.symbols import base_of, quote_of
 from simulator.catalogue import Listing
 from simulator.exchanges.base import Book, Deal, SimulatedExchange
-from simulator.feed import QuoteSink, TradeSink
+from simulator.feed import DepthSink, QuoteSink, TradeSink
 from simulator.swaps import CONTRACT_SIZED
 
 logger = logging.getLogger(__name__)
@@ -152,8 +152,14 @@ class ReplayFeed:
         self.played = 0
         self.position_us = 0
 
-    def attach(self, exchanges: Mapping[str, SimulatedExchange], quote: QuoteSink, trade: TradeSink) -> None:
-        """Take the exchanges to feed and where quotes and trades go."""
+    def attach(
+        self,
+        exchanges: Mapping[str, SimulatedExchange],
+        quote: QuoteSink,
+        trade: TradeSink,
+        depth: DepthSink,
+    ) -> None:
+        """Take the exchanges to feed and where quotes and trades go; nothing goes to `depth`."""
         self._exchanges, self._quote, self._trade = exchanges, quote, trade
 
     def wake(self, exchange: SimulatedExchange, symbol: str) -> None:
@@ -170,6 +176,9 @@ class ReplayFeed:
         """The last book played, before that the recording's first."""
         key = (exchange.key, listing.symbol)
         return self._books.get(key) or _book(self._first[key], 0, 1)
+
+    def ladder(self, exchange: SimulatedExchange, listing: Listing) -> None:
+        """Recordings have no depth."""
 
     def prices(self, exchange: SimulatedExchange, listing: Listing) -> tuple[float, float]:
         """Mark and index price of a swap: the middle of its book, for want of recorded ones."""

@@ -92,7 +92,10 @@ class Simulator:
             else TYPES[key](self._listings.get(key, ()), self.feed, time_scale)
             for key in exchanges
         }
-        self._routes = {key: exchange.routes() for key, exchange in self.exchanges.items()}
+        self._routes = {
+            key: exchange.routes() | exchange.depth.routes() for key, exchange in self.exchanges.items()
+        }
+        self._book_routes = {key: exchange.depth.routes() for key, exchange in self.exchanges.items()}
         self.port = port
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
@@ -101,7 +104,7 @@ class Simulator:
     async def __aenter__(self) -> Self:
         self.board = FaultBoard(self._fault_changed)
         delivery = Delivery(self.board, self._seed)
-        self.feed.attach(self.exchanges, delivery.quote, delivery.trade)
+        self.feed.attach(self.exchanges, delivery.quote, delivery.trade, delivery.depth)
         self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
         try:
@@ -116,6 +119,10 @@ class Simulator:
             if exchange.resend_s:
                 self._spawn(
                     delivery.resend(exchange, exchange.resend_s * self._time_scale), f"resend {exchange.key}"
+                )
+            if exchange.depth.idle_s:
+                self._spawn(
+                    delivery.idle(exchange, exchange.depth.idle_s * self._time_scale), f"idle {exchange.key}"
                 )
             if isinstance(exchange, Perpetuals):
                 self._spawn(
@@ -177,8 +184,8 @@ class Simulator:
         return names
 
     def counts(self, key: str) -> Mapping[str, int]:
-        """Counters since the start: `opened`, `closed`, `subscribed`, `quotes`, `trades`, `frames_sent`,
-        `statuses`, `dropped_idle`, `cut_too_fast`, `rest_requests`."""
+        """Counters since the start: `opened`, `closed`, `subscribed`, `quotes`, `trades`, `changes` of
+        books, `frames_sent`, `statuses`, `dropped_idle`, `cut_too_fast`, `rest_requests`."""
         return self.exchanges[key].counts
 
     async def replay_finished(self) -> None:
@@ -215,6 +222,8 @@ class Simulator:
             self._cut(exchange)
         elif began and fault.kind == "storm":
             self._spawn(self._storm(exchange, fault), f"simulator storm {exchange.key}")
+        elif began and fault.kind == "depth-restart":
+            exchange.depth.restart(fault)
         elif began and fault.kind == "maintenance":
             self._maintain(exchange, fault.value)
 
@@ -302,18 +311,34 @@ class Simulator:
             there = ", ".join(map(path_of, self.exchanges))
             return _problem(404, f"no exchange {path_of(key)!r} here; there are {there}")
         if refusal := self.board.find("refuse", key):
-            wait = str(max(1, round(self.board.remaining(refusal))))
-            return web.Response(status=int(refusal.value), headers={"Retry-After": wait})
+            return self._refuse(refusal)
         path = request.match_info["path"].removeprefix("/")
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._socket(exchange, request, "/" + path.rstrip("/"))
-        return self._rest(exchange, RestCall(request.method, "/" + path, request.query, request.host))
+        call = RestCall(request.method, "/" + path, request.query, request.host)
+        if _route(call) in self._book_routes[key]:
+            return await self._rest_book(exchange, call)
+        return self._rest(exchange, call)
+
+    def _refuse(self, fault: Fault) -> web.Response:
+        wait = str(max(1, round(self.board.remaining(fault))))
+        return web.Response(status=int(fault.value), headers={"Retry-After": wait})
+
+    async def _rest_book(self, exchange: SimulatedExchange, call: RestCall) -> web.Response:
+        """Answer with a whole book, refused or late as the active faults say."""
+        listing = exchange.depth.listing_of(call)
+        active = {f.kind: f for f in exchange.faults if listing is not None and f.concerns(listing.symbol)}
+        if refusal := active.get("depth-refuse"):
+            exchange.counts["rest_requests"] += 1
+            return self._refuse(refusal)
+        answer = self._rest(exchange, call)
+        if late := active.get("depth-slow"):
+            await asyncio.sleep(late.value)
+        return answer
 
     def _rest(self, exchange: SimulatedExchange, call: RestCall) -> web.Response:
         exchange.counts["rest_requests"] += 1
-        handler = (
-            self._routes[exchange.key].get(f"{call.method} {call.path.rstrip('/')}") or exchange.not_found
-        )
+        handler = self._routes[exchange.key].get(_route(call)) or exchange.not_found
         answer = handler(call)
         reply = answer if isinstance(answer, RestReply) else RestReply(answer)
         return web.json_response(reply.body, status=reply.status, headers=dict(reply.headers))
@@ -330,6 +355,10 @@ class Simulator:
             return socket
         await converse(exchange, session, socket)
         return socket
+
+
+def _route(call: RestCall) -> str:
+    return f"{call.method} {call.path.rstrip('/')}"
 
 
 def _listings(key: str, symbols: int, traps: bool) -> Sequence[Listing]:

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 OUTBOX_LIMIT = 20_000
 
-Channel = Literal["quote", "trade", "status", "notice"]
+Channel = Literal["quote", "trade", "depth", "status", "notice"]
 Frame = str | bytes
 
 

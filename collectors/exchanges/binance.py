@@ -16,7 +16,7 @@ from msgspec import Struct
 from collectors.exchanges.base import OFF_FAST_PATH, Codec, Control, Decoded
 from collectors.exchanges.depth import book_update
 from collectors.exchanges.reading import compact, readable, request_id, table, tables, text, why
-from collectors.exchanges.sheet import DataSheet, Topic
+from collectors.exchanges.sheet import DataSheet, Depth, Topic
 from collectors.exchanges.swaps import HOURS, SwapCodec
 from collectors.exchanges.times import Millis
 from collectors.exchanges.wire import FastId, FastNumber, FastPathKey, Positive
@@ -112,6 +112,8 @@ class Binance(Codec):
         requests_per_second=4,  # 5 messages a second, our pongs included; over it: disconnected
         silence_s=60,  # the server pings every 20 s
         life_s=24 * 3600,
+        # A request weighs 50 of the 6,000 a minute.
+        depth=Depth("{lower}@depth@100ms", "/api/v3/depth?symbol={id}&limit=1000", 1000),
     )
     kinds: ClassVar[frozenset[str]] = frozenset((*QUOTES, "trade"))
     book_rule: ClassVar[Rule] = OVERLAPPING
@@ -172,7 +174,7 @@ class Binance(Codec):
         message = self.load_any(frame)
         data = message.get("data") if isinstance(message, dict) else message
         if isinstance(data, list):
-            ours = [row for row in tables(data) if row.get("e") in self.kinds]
+            ours = [row for row in tables(data) if _kind_of(row) in self.kinds]
             if not ours:
                 return self.skip("unknown_kind")
             return [event for row in ours for event in self._one(row, received_ts_us, received_mono_ns)]
@@ -185,8 +187,8 @@ class Binance(Codec):
         return self._one(data, received_ts_us, received_mono_ns)
 
     def _one(self, data: dict[str, Any], received_ts_us: int, received_mono_ns: int) -> Sequence[Decoded]:
-        kind, native_id = text(data.get("e")), text(data.get("s"))
-        if kind not in self.kinds:
+        kind, native_id = _kind_of(data), text(data.get("s"))
+        if kind is None or kind not in self.kinds:
             return self.skip("unknown_kind")
         return self._event(kind, native_id, data, received_ts_us, received_mono_ns)
 
@@ -255,6 +257,8 @@ class BinanceSwap(SwapCodec, Binance):
         silence_s=60,  # the server pings every 3 min only: then a request tests whether it lives
         life_s=24 * 3600,
         polled=("/fapi/v1/fundingInfo",),
+        # A request weighs 20 of the 2,400 a minute.
+        depth=Depth("{lower}@depth@100ms", "/fapi/v1/depth?symbol={id}&limit=1000", 1000),
     )
     kinds = frozenset((*QUOTES, "trade", "aggTrade", MARKS))
     book_rule = Chained(straddles=True, waits=True)
@@ -336,6 +340,12 @@ class BinanceSwap(SwapCodec, Binance):
 
 def _request(method: str, topics: Sequence[Topic], request_id: int) -> str:
     return compact({"method": method, "params": [topic.name for topic in topics], "id": request_id})
+
+
+def _kind_of(row: dict[str, Any]) -> str | None:
+    """Kind that a row names, empty where there is none, as of spot's `bookTicker`; None: it is no text."""
+    kind = row.get("e", "")
+    return kind if isinstance(kind, str) else None
 
 
 def taker_by_maker(buyer_was_maker: Any) -> Side | None:

@@ -1,34 +1,36 @@
 """Batches of events to PostgreSQL: binary COPY into a staging table, then insert what is not there yet."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
+import numpy as np
+from msgspec import Struct
 from psycopg import Connection, sql
 from psycopg.pq import TransactionStatus
 
-from markets.events import Quote, Trade
-from orderbook.ingest.rows import quote_row, trade_row
+from orderbook.ingest.binary import copied
+from orderbook.ingest.events import StoreEvent
+from orderbook.ingest.rows import BadRow, Key, Rows, good, rows_of
 from orderbook.store.engine import Engine
-from orderbook.store.tables import BOOK_TICKER, RAW, TRADES, RawTable, named
-
-Key = tuple[str, str]  # exchange, symbol
+from orderbook.store.tables import HOUR_S, MINUTE_S, RAW, RawTable, named
 
 
 class Writer:
     """Writes batches; what it learned of symbols and partitions is kept from one to the next.
 
     One thread at a time. A batch is one transaction: it is there whole or not at all, and writing it again
-    changes nothing.
+    changes nothing. Events of which no row can be made are left out, and counted in `set_aside` by kind.
     """
 
     def __init__(self, engine: Engine) -> None:
+        self.set_aside: Counter[str] = Counter()
         self._engine = engine
         self._ids: dict[Key, int] = {}
-        self._hours: set[tuple[str, datetime]] = set()
+        self._hours: set[tuple[str, int]] = set()
 
-    def write(self, connection: Connection[Any], events: Iterable[Quote | Trade]) -> int:
+    def write(self, connection: Connection[Any], events: Sequence[StoreEvent]) -> int:
         """Write a batch; returns how many rows were not there yet.
 
         Raises psycopg.Error, and ValueError if the connection is in a transaction: only a commit of its
@@ -36,25 +38,18 @@ class Writer:
         """
         if connection.info.transaction_status is not TransactionStatus.IDLE:
             raise ValueError("connection: a batch needs a transaction of its own; commit the present one")
-        events = list(events)
+        set_aside: Counter[str] = Counter()
+        tables = _tables(events, set_aside)
         try:
             with connection.transaction():
-                self._learn(connection, {(each.exchange, each.symbol) for each in events})
-                return sum(self._insert(connection, *part) for part in self._parts(events))
+                self._learn(connection, {key for rows in tables for key in rows.keys})
+                inserted = sum(self._insert(connection, rows) for rows in tables)
         except BaseException:
             self._ids.clear()  # what was learned in it may be rolled back
             self._hours.clear()
             raise
-
-    def _parts(self, events: Sequence[Quote | Trade]) -> Iterable[tuple[RawTable, list[tuple[Any, ...]]]]:
-        rows: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
-        for event in events:
-            symbol_id = self._ids[event.exchange, event.symbol]
-            if isinstance(event, Quote):
-                rows[BOOK_TICKER.name].append(quote_row(symbol_id, event))
-            else:
-                rows[TRADES.name].append(trade_row(symbol_id, event))
-        return [(RAW[name], found) for name, found in rows.items()]
+        self.set_aside += set_aside
+        return inserted
 
     def _learn(self, connection: Connection[Any], keys: set[Key]) -> None:
         """Look up ids of symbols that were not written before, and give one to each new symbol."""
@@ -66,33 +61,51 @@ class Writer:
             for id, exchange, symbol in connection.execute(_IDS, columns):
                 self._ids[exchange, symbol] = id
 
-    def _insert(self, connection: Connection[Any], table: RawTable, rows: list[tuple[Any, ...]]) -> int:
-        times = [row[1] for row in rows]
-        for hour in sorted({at.replace(minute=0, second=0, microsecond=0) for at in times}):
-            if (table.name, hour) not in self._hours:
-                self._engine.make_partitions(connection, table.name, hour, hour)
-                self._hours.add((table.name, hour))
-        staging, columns = _staging(table)
-        connection.execute(staging)
-        names = sql.Identifier(f"staging_{table.name}")
-        with (
-            connection.cursor() as cursor,
-            cursor.copy(_COPY.format(names, columns)) as copy,
-        ):
-            copy.set_types([type.split()[0].replace("double", "float8") for type in table.types.values()])
-            for row in rows:
-                copy.write_row(row)
-        inserted = self._engine.insert(connection, table.name, names)
+    def _insert(self, connection: Connection[Any], rows: Rows) -> int:
+        table, name = rows.table, rows.table.name
+        for hour in _beginnings(rows, HOUR_S):
+            if (name, hour) not in self._hours:
+                at = datetime.fromtimestamp(hour, UTC)
+                self._engine.make_partitions(connection, name, at, at)
+                self._hours.add((name, hour))
+        ids = np.array(list(map(self._ids.__getitem__, rows.keys)), np.int32)
+        statements = _STATEMENTS[name]
+        connection.execute(statements.staging)
+        with connection.cursor() as cursor, cursor.copy(statements.copy) as copy:
+            copy.write(copied([ids, *rows.columns]))
+        inserted = self._engine.insert(connection, name, statements.staged)
         if table.rollup and inserted:
-            minutes = sorted({at.replace(second=0, microsecond=0) for at in times})
-            connection.execute(_TOUCH, [table.name, minutes])
+            minutes = [datetime.fromtimestamp(at, UTC) for at in _beginnings(rows, MINUTE_S)]
+            connection.execute(_TOUCH, [name, minutes])
         return inserted
 
 
-def _staging(table: RawTable) -> tuple[sql.Composed, sql.Composed]:
+def _tables(events: Sequence[StoreEvent], set_aside: Counter[str]) -> list[Rows]:
+    try:
+        return rows_of(events)
+    except (BadRow, TypeError, ValueError, OverflowError, AttributeError):
+        return rows_of(good(events, set_aside))
+
+
+def _beginnings(rows: Rows, length_s: int) -> list[int]:
+    """Beginnings of the hours or minutes that rows were received in, s since the epoch."""
+    return [int(at) * length_s for at in np.unique(rows.received_us // (length_s * 1_000_000))]
+
+
+class _Statements(Struct, frozen=True):
+    staging: sql.Composed
+    copy: sql.Composed
+    staged: sql.Identifier
+
+
+def _statements(table: RawTable) -> _Statements:
     columns = sql.SQL(", ").join(map(sql.Identifier, table.types))
-    name = sql.Identifier(f"staging_{table.name}")
-    return _STAGING.format(name, named(table.name)), columns
+    staging = sql.Identifier(f"staging_{table.name}")
+    return _Statements(
+        _STAGING.format(staging, named(table.name)),
+        _COPY.format(staging, columns),
+        staging,
+    )
 
 
 _NEW_SYMBOLS: Final = sql.SQL(
@@ -108,3 +121,4 @@ _COPY: Final = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)")
 _TOUCH: Final = sql.SQL("INSERT INTO {} (raw_table, minute) SELECT %s, unnest(%s::timestamptz[])").format(
     named("touched")
 )
+_STATEMENTS: Final = {name: _statements(table) for name, table in RAW.items()}

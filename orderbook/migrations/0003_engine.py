@@ -33,7 +33,7 @@ def _plain(_apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('orderbook', '0001_marketdata'),
+        ('orderbook', '0002_store_settings'),
     ]
 
     operations = [

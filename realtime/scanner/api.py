@@ -18,6 +18,7 @@ from django.http.response import HttpResponseBase
 from msgspec import Struct, structs
 
 from accounts.access.guard import api, exchange_of
+from accounts.my_size import my_size
 from core.names.plain_names import no_formula, unfit_character
 from core.names.symbols import quote_of
 from core.web.asking import asked, body
@@ -25,6 +26,7 @@ from core.web.refused import Refused
 from markets.selectors import load_config
 from realtime.charts import pins
 from realtime.charts.api import named_filter
+from realtime.depth.sized import DEFAULT_SIZE, SIZES
 from realtime.models import SavedView
 from realtime.pace import Pace
 from realtime.scanner.holding import NETS
@@ -43,7 +45,8 @@ COLUMNS: Final = (
     "symbol", "buy_on", "sell_on", "edge_bps", "size", "quote_currency", "bid_spread_pct", "buy_quote_at",
     "sell_quote_at", "buy_state", "sell_state", "buy_volume_24h", "sell_volume_24h", "opportunities_1h",
     "gates_passed", "gates_failed", "gates_unknown", "net_exit_zero_bps", "net_exit_now_bps",
-    "net_exit_median_bps", "funding_bps", "held_hours",
+    "net_exit_median_bps", "funding_bps", "held_hours", "edge_at_size_bps", "profit_at_size",
+    "size_to_zero_edge", "size_reached", "size_of", "my_size_usdt",
 )  # fmt: skip
 
 
@@ -56,9 +59,10 @@ async def scanner_csv(request: HttpRequest) -> HttpResponseBase:
 
     Numbers have a point and no thousands separators, times are UTC. At most 50,000 rows.
     """
-    query = await database_sync_to_async(_known)(query_of(request.GET.dict()))
+    user = await request.auser()
+    query = await database_sync_to_async(asked_rows)(request.GET.dict(), user)
     async with process_scan_hub().open() as hub:
-        view = View(hub.book.table, structs.replace(query, net="show"))
+        view = View(hub.book.table, query)
         now_us = hub.book.now_us()
         # Made while the table stands still; what is streamed are finished rows.
         lines = [_lines([COLUMNS])]
@@ -71,6 +75,16 @@ async def scanner_csv(request: HttpRequest) -> HttpResponseBase:
         content_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
+
+
+def asked_rows(given: dict[str, str], user: Any) -> Query:
+    """Rows that an address asks for, with every column: net edges, and figures at the user's size.
+
+    Raises Refused naming what is wrong.
+    """
+    query = _known(query_of(given))
+    size = query.size if query.size is not None else my_size(user) or DEFAULT_SIZE
+    return structs.replace(query, size=size, net="show")
 
 
 def query_of(given: dict[str, str]) -> Query:
@@ -102,6 +116,7 @@ def _csv_row(head: Head, row: Row) -> list[Any]:
         harmless(quote_of(cell["symbol"])), cell["spread"], _utc(cell[f"at{buy}"]), _utc(cell[f"at{sell}"]),
         cell[f"state{buy}"], cell[f"state{sell}"], cell[f"volume{buy}"], cell[f"volume{sell}"], cell["hour"],
         cell["passed"], cell["failed"], cell["unknown"], *(cell[name] for name in NETS), head.hold,
+        *(cell[name] for name in (*SIZES, "at_reach", "at_of")), head.size,
     )  # fmt: skip
     return [f"{Decimal(repr(each)):f}" if isinstance(each, float) else each for each in plain]
 

@@ -7,6 +7,7 @@ from typing import Final
 from core.clock.clocks import JUMP_S
 from markets.config import MarketConfig
 from markets.follow.fundings import Snapshot
+from realtime.depth.book import DepthBook
 from realtime.scanner.table import NEVER_S, Match, ScanTable
 from realtime.scanner.wire import Frame, ShardScan, on_the_way_s
 from realtime.shard_view import SILENT_AFTER_S
@@ -47,6 +48,7 @@ class ScanBook:
     def __init__(self) -> None:
         self.table = ScanTable(NOTHING)
         self.stale: set[str] = set()  # shards that frames were missed of: their states are to be read
+        self.depth = DepthBook()
         self.now_s = 0.0  # the newest refresh; whole µs, so that `now_us` less it is always the same
         self._shards: dict[str, FollowedShard] = {}
         self._counts: dict[str, int] | None = None
@@ -58,6 +60,7 @@ class ScanBook:
         self.table = ScanTable(NOTHING)
         self._counts = None
         self._funding = ()
+        self.depth.clear()
         self._shards.clear()
 
     # --- what collectors say ---------------------------------------------------------------------
@@ -135,6 +138,7 @@ class ScanBook:
             shard.turn(now_s)
             self.table.take(shard.scan, shard.match, now_s, shard.silent(now_s), shard.since_s)
         self.table.funding.turn(self.now_us())
+        self.table.learn_depth(self.depth.all())
         self.table.refresh()
 
     def now_us(self) -> int:

@@ -25,6 +25,7 @@ from core.web.reports import register
 from markets.follow.fundings import Snapshot, read_snapshots
 from opportunities.episodes import counts_per_pair
 from realtime.charts.hub import process_hub
+from realtime.depth.reader import DepthReader
 from realtime.scanner.book import ScanBook
 from realtime.scanner.pages import Pages
 from realtime.scanner.table import ScanTable
@@ -87,12 +88,15 @@ class ScanHub:
     async def _run(self) -> None:
         """Work until nobody has looked for a while."""
         redis = async_redis()
+        depth = DepthReader(self.book.depth, self.counters)
         parts = [
             asyncio.create_task(supervise(name, part, logger, self.counters), name=name)
             for name, part in (
                 ("scanner frames", lambda: self._listen(redis)),
                 ("scanner states", lambda: self._read_states(redis)),
                 ("scanner funding", lambda: self._read_funding(redis)),
+                ("depth frames", lambda: depth.listen(redis)),
+                ("depth states", lambda: depth.read(redis)),
                 ("scanner configuration", self._configure),
                 ("scanner table", self._tick),
                 ("scanner counts", self._count),
@@ -218,6 +222,7 @@ class ScanHub:
             "scanner_sockets": len(self._viewers),
             "scanner_rows": len(self.book.table),
             "scanner_views": len(self.pages),
+            "depth_ladders": len(self.book.depth),
         } | {f"scanner_{name}": count for name, count in self.counters.items()}
 
 

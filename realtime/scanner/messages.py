@@ -11,9 +11,10 @@ from msgspec import Meta, Struct, structs
 
 from core.web.acks import Ack
 from core.web.closing import close_reason
+from realtime.depth.sized import OF, Sized
 from realtime.scanner.holding import DEFAULT_HOURS, NETS
-from realtime.scanner.rows import Floats
-from realtime.scanner.table import STATES
+from realtime.scanner.rows import Floats, Ints
+from realtime.scanner.table import STATES, ScanTable
 from realtime.scanner.view import Query, View, as_amount, as_edge, as_percent
 
 MAX_ROWS: Final = 200
@@ -25,6 +26,10 @@ CELLS: Final = (
 """What a row says, in the order of its tuple."""
 NET_CELLS: Final = (*NETS, "why1", "why2")
 """What it says more in a view with net columns; `why`: why a leg's funding is unknown."""
+SIZE_CELLS: Final = (
+    "at_edge", "at_profit", "at_zero", "at_reach", "at_of", "at_more", "at_why1", "at_why2",
+)  # fmt: skip
+"""What it says more in a view at a size; `at_why`: why a leg's book is unknown."""
 
 Row = tuple[Any, ...]
 
@@ -58,18 +63,20 @@ def decode_scan_message(text: str) -> ScanMessage:
 
 class Head(Struct):
     """Head of a message, beside its rows; `collectors` is how many are live now, `hold` for how many hours
-    pairs are held, and `net` whether rows have net columns."""
+    pairs are held, and `net` whether rows have net columns. `size` is of which they have columns, None: none.
+    """
 
     total: int
     matches: int
     collectors: int
     hold: float = DEFAULT_HOURS
     net: bool = False
+    size: float | None = None
 
     @property
     def cells(self) -> tuple[str, ...]:
         """Names of what a row says, in the order of its tuple."""
-        return CELLS + NET_CELLS if self.net else CELLS
+        return CELLS + NET_CELLS * self.net + SIZE_CELLS * (self.size is not None)
 
 
 class Page:
@@ -103,7 +110,7 @@ class Page:
         fields: dict[str, Any] = {}
         if self.ids != shown.ids:
             fields["order"] = self.ids
-        seen = shown.rows if shown.head.net == self.head.net else {}
+        seen = shown.rows if shown.head.cells == self.head.cells else {}
         rows = [
             {"id": id, **_cells(self.head.cells, row, seen.get(id))}
             for id, row in self.rows.items()
@@ -167,8 +174,22 @@ def make_page(view: View, place: slice, collectors: int, now_us: int) -> Page:
             [table.funding.problem(leg) for leg in legs[rows].tolist()] for legs in (table.leg1, table.leg2)
         ]
         columns = (*columns, *map(_known, view.nets(place).values()), *problems)
-    head = Head(len(table), len(view), collectors, view.hours, view.has_net)
+    if view.size is not None:
+        columns = (*columns, *_size_columns(view.sized(place), table, rows))
+    head = Head(len(table), len(view), collectors, view.hours, view.has_net, view.size)
     return Page(head, [table.ids[row] for row in rows], list(zip(*columns, strict=True)))
+
+
+def _size_columns(sized: Sized, table: ScanTable, rows: Ints) -> list[list[Any]]:
+    """Columns of `SIZE_CELLS`."""
+    problems = table.ladders.problems
+    return [
+        _known(as_edge(sized.edge)),
+        *(_known(as_amount(amounts)) for amounts in (sized.profit, sized.zero, sized.reach)),
+        [OF[of] for of in sized.of.tolist()],
+        sized.is_more.tolist(),
+        *([problems.get(leg, "") for leg in legs[rows].tolist()] for legs in (table.leg1, table.leg2)),
+    ]
 
 
 def _known(values: Floats) -> list[float | None]:

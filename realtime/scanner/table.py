@@ -4,7 +4,7 @@ Pure: numpy over what the configuration says (`rows`) and what the collectors' l
 viewers of a process; which of its rows are shown, and in which order, is in `view`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import numpy as np
@@ -15,6 +15,9 @@ from engine.gates import freshness, swaps
 from engine.pricing import edge_bps, spread_pct
 from engine.scan.swaps import PROBLEMS, UNSAID
 from markets.config import MarketConfig
+from realtime.depth.book import Depth
+from realtime.depth.sized import Ladders, ladders_of
+from realtime.depth.wire import Key
 from realtime.scanner.holding import LegFunding
 from realtime.scanner.rows import Bools, Floats, Ints, ScanRows
 from realtime.scanner.wire import LEG_ROW, PAIR_ROW, Rows, ShardScan
@@ -52,6 +55,7 @@ class ScanTable(ScanRows):
         self.hour = np.full(len(self.pairs), np.nan)
         self.funding = LegFunding(self.listings)
         self.forget()
+        self.learn_depth(())
         self.refresh()
 
     def forget(self) -> None:
@@ -125,6 +129,10 @@ class ScanTable(ScanRows):
         """Take over what a shard holds of its pairs' identity; it changes seldom."""
         for name in PAIR_ROW.names or ():
             getattr(self, name)[match.pairs_to] = scan.pairs[name][match.pairs_from]
+
+    def learn_depth(self, depths: Iterable[tuple[Key, Depth]]) -> None:
+        """Take over every book that is followed, instead of all that was said before."""
+        self.ladders: Ladders = ladders_of(depths, self._place, self.legs["scale"], self._multiplier)
 
     # --- rows ------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from core.names.symbols import folded, quote_of, searcher
 from markets.config import PairKind, pair_kind
+from realtime.depth.sized import DEFAULT_SIZE, MAX_SIZE, SIZES, Rows, Sized, at_size
 from realtime.scanner.holding import (
     DAY_H,
     DEFAULT_HOURS,
@@ -25,7 +26,7 @@ from realtime.scanner.table import ScanTable
 
 SortKey = Literal[
     "symbol", "buy", "sell", "edge", "size", "spread", "age", "volume", "hour", "gates", "state",
-    "net_zero", "net_now", "net_median", "funding",
+    "net_zero", "net_now", "net_median", "funding", "at_edge", "at_profit", "at_zero",
 ]  # fmt: skip
 
 MAX_TEXT: Final = 100
@@ -45,6 +46,10 @@ class Query(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cent a day; `min_net` the least net edge in bps with the exit spread that `exit` names. What of both is
     not given is as `filter` has it, or 8 h and zero. `net` says whether the net columns are there: empty,
     where pairs with a swap are among the view's.
+
+    `size` is the user's size, in the reference currency: its columns are there where it is given, or where
+    rows are sorted or limited by them. `min_at_edge` in bps is met only where so much is known to be there,
+    `min_at_profit` and `min_at_zero` are in the reference currency.
     """
 
     sort: SortKey = "edge"
@@ -63,6 +68,10 @@ class Query(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     exit: Literal["", "zero", "now", "median"] = ""
     min_net: float | None = None
     net: Literal["", "show", "hide"] = ""
+    size: Annotated[float, Meta(gt=0, le=MAX_SIZE)] | None = None
+    min_at_edge: float | None = None
+    min_at_profit: float | None = None
+    min_at_zero: float | None = None
 
 
 _WAY: Final = (
@@ -83,6 +92,7 @@ _HELD: Final[dict[SortKey, tuple[str, ...]]] = {
     "buy": _WAY, "sell": _WAY, "edge": _WAY, "size": _WAY, "spread": _WAY, "gates": _WAY,
     "age": ("born1", "born2"), "state": ("state1", "state2"), "hour": ("hour",),
     "net_zero": _WAY, "net_now": _WAY, "net_median": _WAY, "funding": _WAY,
+    "at_edge": _WAY, "at_profit": _WAY, "at_zero": _WAY,
 }  # fmt: skip
 
 _LEAST: Final = 2_048
@@ -103,6 +113,11 @@ class View:
         self._candidates = np.flatnonzero(_selected(table, query))
         asks = query.sort in NETS or query.min_net is not None or query.net == "show"
         self.has_net = asks or (query.net == "" and bool(table.with_swap[self._candidates].any()))
+        self.least_at = {
+            name: least for name in SIZES if (least := getattr(query, f"min_{name}")) is not None
+        }
+        sized = query.size is not None or query.sort in SIZES or self.least_at
+        self.size = (query.size or DEFAULT_SIZE) if sized else None
         self.sort()
 
     def sort(self) -> None:
@@ -110,17 +125,28 @@ class View:
         table, query = self.table, self.query
         self._held = {name: getattr(table, name) for name in _HELD.get(query.sort, ())}
         self._moment = self._now() if "edge" in self._held else None
+        self._ladders = table.ladders if "edge" in self._held else None
         self._rows = rows = self._candidates
         is_net = query.sort in NETS
         nets = self._nets(rows, {name for name in (self._least_net, is_net and query.sort) if name})
-        if (passing := self._passing(rows, nets)) is not None:
+        is_sized = query.sort in SIZES
+        sized = self._sized(rows) if is_sized or self.least_at else None
+        if (passing := self._passing(rows, nets, sized)) is not None:
             self._rows = rows = rows[passing]
             nets = {name: column[passing] for name, column in nets.items()}
-        keys = nets[query.sort] if is_net else _sort_values(table, query.sort, rows)
+            sized = sized and sized.only(passing)
+        if sized is not None and is_sized:
+            keys = _size_values(sized, query.sort, table.worth[rows])
+        else:
+            keys = nets[query.sort] if is_net else _sort_values(table, query.sort, rows)
         self._keys = -keys if query.descending else keys
         self._behind = np.isnan(keys).astype(np.int8)
         if is_net or query.sort == "edge":  # between two coins that only share a name it is none
             self._behind += ~table.same_coin[rows]
+        if sized is not None and is_sized:
+            self._behind += ~table.same_coin[rows]
+            if query.sort == "at_edge":  # it is of less than the size
+                self._behind += sized.is_capped
         self._order = self._first(_LEAST)
         self.sorted_s = table.now_s
 
@@ -162,6 +188,21 @@ class View:
         """The columns `NETS` of the rows at a place of the order, as they are shown."""
         return self._nets(self.rows(place), NETS)
 
+    def sized(self, place: slice) -> Sized:
+        """The columns of a size of the rows at a place of the order."""
+        return self._sized(self.rows(place))
+
+    def _sized(self, rows: Ints) -> Sized:
+        """Figures at the view's size of rows, in the direction and at the prices that are shown."""
+        table = self.table
+        where = slice(None) if len(rows) == len(table) and rows is self._candidates else rows
+        buy, sell, edge, size = (
+            self._held.get(name, getattr(table, name))[where] for name in ("buy", "sell", "edge", "size")
+        )
+        ladders = self._ladders or table.ladders
+        money = DEFAULT_SIZE if self.size is None else self.size
+        return at_size(Rows(buy, sell, edge, size, table.worth[where]), money, ladders, table.taker_fee)
+
     @property
     def _least_net(self) -> str:
         """The column that has a minimum; empty: none has."""
@@ -185,7 +226,7 @@ class View:
     def _now(self) -> Moment:
         return Moment(self.table.bid, self.table.ask, self.table.funding.within(self.hours))
 
-    def _passing(self, rows: Ints, nets: Mapping[str, Floats]) -> Bools | None:
+    def _passing(self, rows: Ints, nets: Mapping[str, Floats], sized: Sized | None) -> Bools | None:
         """Mask of the rows within the limits that prices decide on; None: there are none."""
         table, query = self.table, self.query
         asked: list[Bools] = []
@@ -199,6 +240,9 @@ class View:
             asked.append(volume * table.worth[rows] >= query.min_volume)
         if query.min_net is not None:
             asked.append(nets[self._least_net] >= query.min_net)
+        if sized is not None:
+            worth = table.worth[rows]
+            asked += [_is_met(sized, name, least, worth) for name, least in self.least_at.items()]
         if query.passed:
             asked.append(~table.blocked[rows])
         return np.logical_and.reduce(asked) if asked else None
@@ -263,6 +307,21 @@ def as_amount(amounts: Floats) -> Floats:
     digits = 10.0 ** (2 - np.floor(np.log10(np.abs(amounts[small]))))
     shown[small] = (amounts[small] * digits).round() / digits
     return shown
+
+
+def _size_values(sized: Sized, key: str, worth: Floats) -> Floats:
+    """Sort keys of columns at a size: as they are shown, amounts by their worth."""
+    values: Floats = getattr(sized, key.removeprefix("at_"))
+    return as_edge(values) if key == "at_edge" else as_amount(values) * worth
+
+
+def _is_met(sized: Sized, name: str, least: float, worth: Floats) -> Bools:
+    """Mask of the rows of which a column is known to reach a minimum."""
+    if name == "at_edge":
+        met: Bools = (sized.edge >= least) & ~sized.is_capped
+        return met
+    met = getattr(sized, name.removeprefix("at_")) * worth >= least
+    return met
 
 
 def _sort_values(table: ScanTable, key: SortKey, rows: Ints) -> Floats:

@@ -10,14 +10,18 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from math import inf
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from msgspec import Struct
 
 from core.names.market_keys import exchange_of
 from simulator.catalogue import VOLUME_SHARE, Listing
 from simulator.faults import Fault
+from simulator.ladder import Ladder
 from simulator.session import Channel, Frame, Session, Topic
+
+if TYPE_CHECKING:
+    from simulator.exchanges.depth.base import Depth
 
 _STARTED_NS = time.time_ns() - time.monotonic_ns()
 
@@ -81,13 +85,16 @@ class RestReply(NamedTuple):
 class Source(Protocol):
     """Source of books: the seeded market or a recording.
 
-    `snapshot` always has an answer (for REST), `latest` only what has been quoted already; `prices` are the
-    mark and the index price of a swap.
+    `snapshot` always has an answer (for REST), `latest` only what has been quoted already; `ladder` is the
+    book behind the quote, None where only quotes were recorded; `prices` are the mark and the index price of
+    a swap.
     """
 
     def snapshot(self, exchange: "SimulatedExchange", listing: Listing) -> Book: ...
 
     def latest(self, exchange: "SimulatedExchange", listing: Listing) -> Book | None: ...
+
+    def ladder(self, exchange: "SimulatedExchange", listing: Listing) -> Ladder | None: ...
 
     def wake(self, exchange: "SimulatedExchange", symbol: str) -> None: ...
 
@@ -102,6 +109,7 @@ class SimulatedExchange(ABC):
 
     key: ClassVar[str]
     name: ClassVar[str]
+    depth_type: ClassVar[type["Depth"]]
     ws_paths: ClassVar[tuple[str, ...]]
     separator: ClassVar[str] = ""
     padding: ClassVar[int | None] = None  # None: trailing zeros trimmed; 0: the step's decimals; 8: always 8
@@ -120,6 +128,7 @@ class SimulatedExchange(ABC):
         self.faults: tuple[Fault, ...] = ()
         self.quoted: dict[str, tuple[float, Book]] = {}
         self.counts: Counter[str] = Counter()
+        self.depth: Depth = self.depth_type(self)
         self.skew_ms = 0
         self.delay_s = 0.0
         self.silent = False
@@ -218,11 +227,11 @@ class SimulatedExchange(ABC):
         variants = self.subscribers.setdefault((topic.channel, topic.symbol), {})
         variants.setdefault((topic.name, session.variant), set()).add(session)
         self.counts["subscribed"] += 1
-        if topic.channel in ("quote", "trade"):
+        if topic.channel in ("quote", "trade", "depth"):
             self.source.wake(self, topic.symbol)
 
     def greet(self, session: Session, topic: Topic) -> None:
-        """Subscribe and, as snapshot channels do, push the current book at once."""
+        """Subscribe and, as snapshot channels do, push the current quote or book at once."""
         self.subscribe(session, topic)
         listing = self.listings[topic.symbol]
         book = self.source.latest(self, listing) if topic.channel == "quote" else None
@@ -230,6 +239,8 @@ class SimulatedExchange(ABC):
             book = self.as_quoted(listing, book)
             self.quoted[topic.symbol] = (time.monotonic(), book)
             session.push(self.book_frame(topic.name, session.variant, listing, book))
+        if topic.channel == "depth":
+            self.depth.greet(session, topic.name, listing)
 
     def unsubscribe(self, session: Session, name: str) -> None:
         """Stop a topic for a session; unknown names are ignored."""
@@ -253,8 +264,12 @@ class SimulatedExchange(ABC):
         self.sessions.discard(session)
 
     def wanted(self, symbol: str) -> bool:
-        """Whether any client is subscribed to quotes or trades of the symbol."""
-        return ("quote", symbol) in self.subscribers or ("trade", symbol) in self.subscribers
+        """Whether any client is subscribed to quotes, trades or depth of the symbol."""
+        return any((channel, symbol) in self.subscribers for channel in ("quote", "trade", "depth"))
+
+    def follows(self, symbol: str) -> bool:
+        """Whether any client is subscribed to depth of the symbol."""
+        return ("depth", symbol) in self.subscribers
 
     def sent(self, frames: int) -> None:
         """Count frames that went out."""

@@ -19,6 +19,7 @@ from simulator.exchanges.base import (
     read_json,
     strings,
 )
+from simulator.exchanges.depth.binance import BinanceDepth, BinanceSwapDepth
 from simulator.exchanges.perpetual import Perpetuals, known, rate_text
 from simulator.session import Channel, Frame, Session, Topic
 
@@ -29,12 +30,18 @@ class Binance(SimulatedExchange):
     """The dialect of Binance spot."""
 
     key = "binance"
+    depth_type = BinanceDepth
     name = "Binance"
     ws_paths: ClassVar[tuple[str, ...]] = ("/stream", "/ws")
     padding = 8
     rhythm = Rhythm(ping=20, drop=60, life=24 * 3600)
     messages_per_window = (5, 1.0)
-    channels: ClassVar[dict[str, Channel]] = {"bookTicker": "quote", "trade": "trade"}
+    channels: ClassVar[dict[str, Channel]] = {
+        "bookTicker": "quote",
+        "trade": "trade",
+        "depth": "depth",
+        "depth@100ms": "depth",
+    }
 
     def has_socket(self, path: str) -> bool:
         """Raw streams may be named in the path: `/ws/btcusdt@trade`."""
@@ -110,9 +117,13 @@ class Binance(SimulatedExchange):
             {"stream": "!serverShutdown", "data": event} if session.variant == "combined" else event
         )
 
+    def wrap(self, topic: str, variant: str, data: str) -> str:
+        """A frame, whose stream only combined ones name."""
+        return f'{{"stream":"{topic}","data":{data}}}' if variant == "combined" else data
+
     def book_frame(self, topic: str, variant: str, listing: Listing, book: Book) -> Frame:
         """bookTicker: no event time on spot."""
-        return _wrap(
+        return self.wrap(
             topic,
             variant,
             f'{{"u":{book.n},"s":"{self.native(listing)}","b":"{book.bid}","B":"{book.bid_size}",'
@@ -122,7 +133,7 @@ class Binance(SimulatedExchange):
     def deal_frame(self, topic: str, variant: str, listing: Listing, deal: Deal) -> Frame:
         """trade: `m` is true when the buyer was the maker, so the taker sold."""
         maker = "true" if deal.side == "sell" else "false"
-        return _wrap(
+        return self.wrap(
             topic,
             variant,
             f'{{"e":"trade","E":{deal.ts_ms + 1},"s":"{self.native(listing)}","t":{deal.n},'
@@ -228,6 +239,7 @@ class BinanceSwap(Perpetuals, Binance):
     """The dialect of Binance's USD-M swaps. A stream of the other route is taken and stays silent."""
 
     key = "binance:swap"
+    depth_type = BinanceSwapDepth
     name = "Binance swap"
     ws_paths = ("/public/stream", "/public/ws", "/market/stream", "/market/ws", "/stream", "/ws")
     padding = 0
@@ -240,6 +252,9 @@ class BinanceSwap(Perpetuals, Binance):
         "trade": "trade",
         "markPrice": "status",
         "markPrice@1s": "status",
+        "depth": "depth",
+        "depth@100ms": "depth",
+        "depth@500ms": "depth",
     }
 
     def has_socket(self, path: str) -> bool:
@@ -248,13 +263,13 @@ class BinanceSwap(Perpetuals, Binance):
 
     def subscribe(self, session: Session, topic: Topic) -> None:
         """The book's streams come on `/public` and on no route, the others on `/market`."""
-        if (topic.channel == "quote") != session.path.startswith("/market"):
+        if (topic.channel in ("quote", "depth")) != session.path.startswith("/market"):
             super().subscribe(session, topic)
 
     def book_frame(self, topic: str, variant: str, listing: Listing, book: Book) -> Frame:
         """bookTicker: `T` is the matching engine's time, `E` the push; `st` 1 is USD-M."""
         native = self.native(listing)
-        return _wrap(
+        return self.wrap(
             topic,
             variant,
             f'{{"e":"bookTicker","u":{book.n},"s":"{native}","ps":"{native}","b":"{book.bid}",'
@@ -276,7 +291,7 @@ class BinanceSwap(Perpetuals, Binance):
                 f'{{"e":"trade",{head},"t":{deal.n},"p":"{deal.price}","q":"{deal.size}","T":{deal.ts_ms},'
                 f'"X":"MARKET","m":{maker}}}'
             )
-        return _wrap(topic, variant, body)
+        return self.wrap(topic, variant, body)
 
     def status_frames(self, topic: str, variant: str, listing: Listing, beat: int) -> Sequence[Frame]:
         """markPrice every 3 s, `@1s` every second; the interval is in REST's fundingInfo alone."""
@@ -287,7 +302,7 @@ class BinanceSwap(Perpetuals, Binance):
             f'{{"e":"markPriceUpdate","E":{self.now_ms()},"s":"{self.native(listing)}","p":"{mark}","ap":"{mark}",'
             f'"i":"{index}","P":"{mark}","r":"{funding.rate:.8f}","T":{funding.next_ms},"st":1}}'
         )
-        return (_wrap(topic, variant, body),)
+        return (self.wrap(topic, variant, body),)
 
     def routes(self) -> dict[str, RestHandler]:
         """The USD-M endpoints, and empty lists for spot and COIN-M."""
@@ -403,7 +418,3 @@ class BinanceSwap(Perpetuals, Binance):
             for listing in self.asked(call)
             for at_ms, rate in reversed(self.settlements(listing, call, "startTime", "endTime"))
         ]
-
-
-def _wrap(topic: str, variant: str, data: str) -> str:
-    return f'{{"stream":"{topic}","data":{data}}}' if variant == "combined" else data

@@ -20,6 +20,7 @@ from simulator.exchanges.base import (
     SimulatedExchange,
     read_json,
 )
+from simulator.exchanges.depth.bingx import CHANNELS, BingxDepth, BingxSwapDepth
 from simulator.exchanges.perpetual import Perpetuals, known, rate_text
 from simulator.session import Channel, Frame, Session, Topic
 
@@ -31,13 +32,14 @@ class Bingx(SimulatedExchange):
     """The dialect of BingX's spot socket."""
 
     key = "bingx"
+    depth_type = BingxDepth
     name = "BingX"
     ws_paths = ("/market",)
     separator = "-"
     padding = 0
     rhythm = Rhythm(ping=5, drop=30.5)
     messages_per_window = (10, 1.0)
-    channels: ClassVar[dict[str, Channel]] = {"bookTicker": "quote", "trade": "trade"}
+    channels: ClassVar[dict[str, Channel]] = {"bookTicker": "quote", "trade": "trade", **CHANNELS}
 
     def encode(self, text: str) -> Frame:
         """A gzip member in a binary frame."""
@@ -178,9 +180,15 @@ class BingxSwap(Perpetuals, Bingx):
     """The dialect of BingX's USDT-margined perpetual swaps."""
 
     key = "bingx:swap"
+    depth_type = BingxSwapDepth
     name = "BingX swap"
     ws_paths = ("/swap-market",)
-    channels: ClassVar[dict[str, Channel]] = {"bookTicker": "quote", "trade": "trade", "markPrice": "status"}
+    channels: ClassVar[dict[str, Channel]] = {
+        "bookTicker": "quote",
+        "trade": "trade",
+        "markPrice": "status",
+        **CHANNELS,
+    }
 
     def book_frame(self, topic: str, variant: str, listing: Listing, book: Book) -> Frame:
         """`T` is the book's time, `E` the push: on a quiet symbol minutes can lie between."""

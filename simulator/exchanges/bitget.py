@@ -20,6 +20,7 @@ from simulator.exchanges.base import (
     read_json,
     side,
 )
+from simulator.exchanges.depth.bitget import BitgetDepth, BitgetSwapDepth
 from simulator.exchanges.perpetual import LEVERAGE, Perpetuals, compact, known, rate_text
 from simulator.session import Channel, Frame, Session, Topic
 from simulator.wallets import coins, networks
@@ -35,13 +36,19 @@ class Bitget(SimulatedExchange):
     """The dialect of Bitget's v2 public socket."""
 
     key = "bitget"
+    depth_type = BitgetDepth
     name = "Bitget"
     ws_paths = ("/v2/ws/public",)
     padding = 0
     rhythm = Rhythm(drop=120)
     messages_per_window = (10, 1.0)
     kind: ClassVar[str] = "SPOT"
-    channels: ClassVar[dict[str, Channel]] = {"books1": "quote", "ticker": "quote", "trade": "trade"}
+    channels: ClassVar[dict[str, Channel]] = {
+        "books1": "quote",
+        "ticker": "quote",
+        "trade": "trade",
+        "books": "depth",
+    }
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -91,12 +98,13 @@ class Bitget(SimulatedExchange):
             rows = ",".join(reversed(self._history.get(topic.symbol, ())))
             listing = self.listings[topic.symbol]
             if rows:
-                session.push(self._message("snapshot", "trade", listing, rows, self.now_ms()))
+                session.push(self.message("snapshot", "trade", listing, rows, self.now_ms()))
 
     def _refuse(self, session: Session, arg: dict[str, Any], code: int, message: str) -> None:
         session.send_json({"event": "error", "arg": arg, "code": code, "msg": message, "op": "subscribe"})
 
-    def _message(self, action: str, channel: str, listing: Listing, rows: str, ts_ms: int) -> str:
+    def message(self, action: str, channel: str, listing: Listing, rows: str, ts_ms: int) -> str:
+        """A push of rows."""
         return (
             f'{{"action":"{action}","arg":{{"instType":"{self.kind}","channel":"{channel}",'
             f'"instId":"{self.native(listing)}"}},"data":[{rows}],"ts":{ts_ms + 1}}}'
@@ -109,13 +117,13 @@ class Bitget(SimulatedExchange):
                 f'{{"asks":{side(book.ask, book.ask_size)},"bids":{side(book.bid, book.bid_size)},'
                 f'"ts":"{book.ts_ms}","seq":{book.n}}}'
             )
-            return self._message("snapshot", "books1", listing, row, book.ts_ms + book.lag_ms)
+            return self.message("snapshot", "books1", listing, row, book.ts_ms + book.lag_ms)
         row = (
             f'{{"instId":"{self.native(listing)}","lastPr":"{book.bid}","open24h":"{book.bid}","high24h":"{book.ask}",'
             f'"low24h":"{book.bid}","change24h":"0","bidPr":"{book.bid}","askPr":"{book.ask}","bidSz":"{book.bid_size}",'
             f'"askSz":"{book.ask_size}","ts":"{book.ts_ms}"}}'
         )
-        return self._message("snapshot", "ticker", listing, row, book.ts_ms)
+        return self.message("snapshot", "ticker", listing, row, book.ts_ms)
 
     def deal_frame(self, topic: str, variant: str, listing: Listing, deal: Deal) -> Frame:
         """trade: updates carry new trades only."""
@@ -124,18 +132,18 @@ class Bitget(SimulatedExchange):
             f'"tradeId":"{deal.n}"}}'
         )
         self._history.setdefault(listing.symbol, deque(maxlen=HISTORY)).append(row)
-        return self._message("update", "trade", listing, row, deal.ts_ms)
+        return self.message("update", "trade", listing, row, deal.ts_ms)
 
     def routes(self) -> dict[str, RestHandler]:
         """Spot endpoints; margin and futures are empty."""
         return {
-            "GET /api/v2/public/time": lambda call: self._ok({"serverTime": str(self.now_ms())}),
+            "GET /api/v2/public/time": lambda call: self.done({"serverTime": str(self.now_ms())}),
             "GET /api/v2/spot/public/symbols": self._symbols,
             "GET /api/v2/spot/public/coins": self._coins,
             "GET /api/v2/spot/market/tickers": self._tickers,
-            "GET /api/v2/margin/currencies": lambda call: self._ok([]),
-            "GET /api/v2/mix/market/contracts": lambda call: self._ok([]),
-            "GET /api/v2/mix/market/tickers": lambda call: self._ok([]),
+            "GET /api/v2/margin/currencies": lambda call: self.done([]),
+            "GET /api/v2/mix/market/contracts": lambda call: self.done([]),
+            "GET /api/v2/mix/market/tickers": lambda call: self.done([]),
         }
 
     def not_found(self, call: RestCall) -> RestReply:
@@ -143,11 +151,12 @@ class Bitget(SimulatedExchange):
         body = {"code": "40404", "msg": "Request URL NOT FOUND", "requestTime": self.now_ms(), "data": None}
         return RestReply(body, 404)
 
-    def _ok(self, data: Any) -> dict[str, Any]:
+    def done(self, data: Any) -> dict[str, Any]:
+        """An answer of REST."""
         return {"code": "00000", "msg": "success", "requestTime": self.now_ms(), "data": data}
 
     def _symbols(self, call: RestCall) -> Any:
-        return self._ok(
+        return self.done(
             [
                 {
                     "symbol": self.native(listing),
@@ -170,7 +179,7 @@ class Bitget(SimulatedExchange):
         )
 
     def _tickers(self, call: RestCall) -> Any:
-        return self._ok([self._ticker(*row) for row in self.rows()])
+        return self.done([self._ticker(*row) for row in self.rows()])
 
     def _ticker(self, listing: Listing, book: Book) -> dict[str, Any]:
         volume = f"{self.volume(listing):.4f}"
@@ -194,7 +203,7 @@ class Bitget(SimulatedExchange):
         }
 
     def _coins(self, call: RestCall) -> Any:
-        return self._ok(
+        return self.done(
             [
                 {
                     "coinId": coin,
@@ -224,27 +233,33 @@ class BitgetSwap(Perpetuals, Bitget):
     """The dialect of Bitget's USDT-margined perpetual swaps."""
 
     key = "bitget:swap"
+    depth_type = BitgetSwapDepth
     name = "Bitget swap"
     history_most = 100
     beat_s = 0.1
     settling_s = 1.0
     kind = USDT_FUTURES
-    channels: ClassVar[dict[str, Channel]] = {"books1": "quote", "trade": "trade", "ticker": "status"}
+    channels: ClassVar[dict[str, Channel]] = {
+        "books1": "quote",
+        "trade": "trade",
+        "books": "depth",
+        "ticker": "status",
+    }
 
     def status_frames(self, topic: str, variant: str, listing: Listing, beat: int) -> Sequence[Frame]:
         """ticker: a whole snapshot every time, about every 105 ms."""
         native = self.native(listing)
         row = {"instId": native, **self._swap_ticker(listing), "symbolType": "1", "symbol": native}
-        return (self._message("snapshot", "ticker", listing, compact(row), self.now_ms()),)
+        return (self.message("snapshot", "ticker", listing, compact(row), self.now_ms()),)
 
     def routes(self) -> dict[str, RestHandler]:
         """USDT-margined futures; other products and spot are empty."""
         mix = "GET /api/v2/mix/market"
         return {
-            "GET /api/v2/public/time": lambda call: self._ok({"serverTime": str(self.now_ms())}),
-            "GET /api/v2/spot/public/symbols": lambda call: self._ok([]),
+            "GET /api/v2/public/time": lambda call: self.done({"serverTime": str(self.now_ms())}),
+            "GET /api/v2/spot/public/symbols": lambda call: self.done([]),
             "GET /api/v2/spot/public/coins": self._coins,
-            "GET /api/v2/margin/currencies": lambda call: self._ok([]),
+            "GET /api/v2/margin/currencies": lambda call: self.done([]),
             f"{mix}/contracts": lambda call: self._product(call, self._contract),
             f"{mix}/tickers": lambda call: self._product(call, self._ticker_row),
             f"{mix}/ticker": lambda call: self._product(call, self._ticker_row),
@@ -256,9 +271,9 @@ class BitgetSwap(Perpetuals, Bitget):
         product = call.query.get("productType", "").upper()
         if product not in TYPES and not product.startswith("S"):
             return RestReply(
-                {**self._ok(None), "code": "400172", "msg": "Parameter verification failed"}, 400
+                {**self.done(None), "code": "400172", "msg": "Parameter verification failed"}, 400
             )
-        return self._ok([row(listing) for listing in self.asked(call)] if product == self.kind else [])
+        return self.done([row(listing) for listing in self.asked(call)] if product == self.kind else [])
 
     def _contract(self, listing: Listing) -> dict[str, Any]:
         """A swap that is being delisted cannot be opened, and has a time when it is off."""
@@ -345,7 +360,7 @@ class BitgetSwap(Perpetuals, Bitget):
 
     def _settled_rates(self, call: RestCall) -> Any:
         """Settled rates, newest first."""
-        return self._ok(
+        return self.done(
             [
                 {"symbol": self.native(listing), "fundingRate": rate_text(rate), "fundingTime": str(at_ms)}
                 for listing in self.asked(call)

@@ -19,6 +19,7 @@ from simulator.exchanges.base import (
     side,
     strings,
 )
+from simulator.exchanges.depth.bybit import BybitDepth
 from simulator.exchanges.perpetual import LEVERAGE, TIERS, Perpetuals, compact, known, number_of, rate_text
 from simulator.session import Channel, Frame, Session, Topic
 
@@ -26,18 +27,24 @@ ARGS_PER_REQUEST = 10
 ARGS_CHARACTERS = 21_000
 PAGE = 500
 RISK_PAGE = 15
+BOOKS: dict[str, Channel] = {f"orderbook.{levels}": "depth" for levels in (50, 200, 1000)}
 
 
 class Bybit(SimulatedExchange):
     """The dialect of Bybit's public spot socket."""
 
     key = "bybit"
+    depth_type = BybitDepth
     name = "Bybit"
     ws_paths = ("/v5/public/spot",)
     rhythm = Rhythm(drop=600)
     resend_s = 3.0
     category: ClassVar[str] = "spot"
-    channels: ClassVar[dict[str, Channel]] = {"orderbook.1": "quote", "publicTrade": "trade"}
+    channels: ClassVar[dict[str, Channel]] = {
+        "orderbook.1": "quote",
+        "publicTrade": "trade",
+        **BOOKS,
+    }
     args_per_request: ClassVar[int] = ARGS_PER_REQUEST
     subscribed: ClassVar[str] = "subscribe"  # what an ack says
 
@@ -110,7 +117,7 @@ class Bybit(SimulatedExchange):
     def routes(self) -> dict[str, RestHandler]:
         """Rows of the market's own category; others are empty."""
         return {
-            "GET /v5/market/time": lambda call: self._envelope({"timeSecond": str(self.now_ms() // 1000)}),
+            "GET /v5/market/time": lambda call: self.envelope({"timeSecond": str(self.now_ms() // 1000)}),
             "GET /v5/market/instruments-info": lambda call: self._list(call, self._instruments),
             "GET /v5/market/tickers": lambda call: self._list(call, self._tickers),
         }
@@ -123,9 +130,10 @@ class Bybit(SimulatedExchange):
         category = call.query.get("category")
         if category not in ("spot", "linear", "inverse", "option"):
             return {"retCode": 10001, "retMsg": "Illegal category", "result": {}, "time": self.now_ms()}
-        return self._envelope({"category": category, "list": rows() if category == self.category else []})
+        return self.envelope({"category": category, "list": rows() if category == self.category else []})
 
-    def _envelope(self, result: dict[str, Any]) -> dict[str, Any]:
+    def envelope(self, result: dict[str, Any]) -> dict[str, Any]:
+        """An answer of REST."""
         return {"retCode": 0, "retMsg": "OK", "result": result, "retExtInfo": {}, "time": self.now_ms()}
 
     def _instruments(self) -> list[dict[str, Any]]:
@@ -184,6 +192,7 @@ class BybitSwap(Perpetuals, Bybit):
         "orderbook.1": "quote",
         "publicTrade": "trade",
         "tickers": "status",
+        **BOOKS,
     }
     args_per_request = 2_000
     subscribed = ""
@@ -233,7 +242,7 @@ class BybitSwap(Perpetuals, Bybit):
             for number, (limit, leverage) in enumerate(TIERS, start=1)
         ]
         cursor = str(first + RISK_PAGE) if first + RISK_PAGE < len(self.asked(call)) else ""
-        return self._envelope({"category": self.category, "list": rows, "nextPageCursor": cursor})
+        return self.envelope({"category": self.category, "list": rows, "nextPageCursor": cursor})
 
     def _list(self, call: RestCall, rows: Any) -> Any:
         """Instruments come in pages, those that trade unless another status is asked for."""
@@ -341,4 +350,4 @@ class BybitSwap(Perpetuals, Bybit):
             for listing in self.asked(call)
             for at_ms, rate in self.settlements(listing, call, "startTime", "endTime")
         ]
-        return self._envelope({"category": self.category, "list": rows})
+        return self.envelope({"category": self.category, "list": rows})

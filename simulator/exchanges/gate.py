@@ -24,6 +24,7 @@ from simulator.exchanges.base import (
     read_json,
     strings,
 )
+from simulator.exchanges.depth.gate import DECIMAL, GateDepth, GateSwapDepth, sized
 from simulator.exchanges.perpetual import (
     LEVERAGE,
     TIERS,
@@ -38,7 +39,6 @@ from simulator.exchanges.perpetual import (
 from simulator.session import Channel, Frame, Session, Topic
 from simulator.wallets import coins, networks
 
-DECIMAL = "decimal"
 CHAINS = {"ERC20": "ETH", "BEP20": "BSC", "TRC20": "TRX"}
 
 
@@ -46,13 +46,20 @@ class Gate(SimulatedExchange):
     """The dialect of Gate's spot socket."""
 
     key = "gate"
+    depth_type = GateDepth
     name = "Gate"
     ws_paths = ("/ws/v4",)
     separator = "_"
     rhythm = Rhythm(ping=20, drop=60)
     heartbeat: ClassVar[str] = "spot"
-    channels: ClassVar[dict[str, Channel]] = {"spot.book_ticker": "quote", "spot.trades": "trade"}
+    channels: ClassVar[dict[str, Channel]] = {
+        "spot.book_ticker": "quote",
+        "spot.trades": "trade",
+        "spot.order_book_update": "depth",
+        "spot.obu": "depth",
+    }
     unknown: ClassVar[str] = "unknown currency pair"
+    depth: GateDepth
 
     async def ping(self, session: Session) -> None:
         """A WebSocket ping frame."""
@@ -72,25 +79,39 @@ class Gate(SimulatedExchange):
         elif request.get("event") == "subscribe":
             self._subscribe(session, request)
         elif request.get("event") == "unsubscribe":
-            for native in strings(request.get("payload")):
-                self.unsubscribe(session, f"{request['channel']}:{native}")
+            topics = self._topics(str(request["channel"]), strings(request.get("payload")))
+            for topic in topics if isinstance(topics, list) else ():
+                self.unsubscribe(session, topic.name)
             self._answer(session, request)
         else:
             self._answer(session, request, error=(2, f"unknown event {request.get('event')}"))
 
     def _subscribe(self, session: Session, request: dict[str, Any]) -> None:
-        natives = strings(request.get("payload"))
-        listings = {native: self.find(native) for native in natives}
-        unknown = [native for native, listing in listings.items() if listing is None]
-        if unknown or not natives:
-            message = f"{self.unknown}: {unknown[0]}" if unknown else "payload is empty"
-            self._answer(session, request, error=(2, message))
+        payload = strings(request.get("payload"))
+        topics = self._topics(str(request["channel"]), payload) if payload else "payload is empty"
+        if isinstance(topics, str):
+            self._answer(session, request, error=(2, topics))
+            return
+        if twice := next((topic.name for topic in topics if self.depth.is_alone(session, topic.name)), ""):
+            self._answer(session, request, error=(2, f"Alert sub {twice.partition(':')[2]}"))
             return
         self._answer(session, request)
-        channel = str(request["channel"])
-        for native, listing in listings.items():
-            if listing is not None:
-                self.greet(session, Topic(self.channels[channel], listing.symbol, f"{channel}:{native}"))
+        for topic in topics:
+            self.greet(session, topic)
+
+    def _topics(self, channel: str, payload: list[str]) -> list[Topic] | str:
+        """The topics of a payload, or what is wrong with it."""
+        if self.channels[channel] == "depth":
+            return self.depth.topics(channel, payload)
+        listings = {native: self.find(native) for native in payload}
+        unknown = [native for native, listing in listings.items() if listing is None]
+        if unknown:
+            return f"{self.unknown}: {unknown[0]}"
+        return [
+            Topic(self.channels[channel], listing.symbol, f"{channel}:{native}")
+            for native, listing in listings.items()
+            if listing is not None
+        ]
 
     def _answer(
         self, session: Session, request: dict[str, Any], error: tuple[int, str] | None = None
@@ -107,24 +128,31 @@ class Gate(SimulatedExchange):
             {**answer, "result": {"status": "fail" if error else "success"}, "requestId": trace}
         )
 
-    def book_frame(self, topic: str, variant: str, listing: Listing, book: Book) -> Frame:
-        """spot.book_ticker: `t` is the book's time, the envelope has the push time."""
-        push = book.ts_ms + book.lag_ms + 3
+    def update(self, channel: str, push_ms: int, result: str) -> Frame:
+        """A push; the envelope has its time."""
         return (
-            f'{{"time":{push // 1000},"time_ms":{push},"channel":"spot.book_ticker","event":"update",'
-            f'"result":{{"t":{book.ts_ms},"u":{book.n},"s":"{self.native(listing)}","b":"{book.bid}","B":"{book.bid_size}",'
-            f'"a":"{book.ask}","A":"{book.ask_size}"}}}}'
+            f'{{"time":{push_ms // 1000},"time_ms":{push_ms},"channel":"{channel}","event":"update",'
+            f'"result":{result}}}'
+        )
+
+    def book_frame(self, topic: str, variant: str, listing: Listing, book: Book) -> Frame:
+        """spot.book_ticker: `t` is the book's time."""
+        return self.update(
+            "spot.book_ticker",
+            book.ts_ms + book.lag_ms + 3,
+            f'{{"t":{book.ts_ms},"u":{book.n},"s":"{self.native(listing)}","b":"{book.bid}",'
+            f'"B":"{book.bid_size}","a":"{book.ask}","A":"{book.ask_size}"}}',
         )
 
     def deal_frame(self, topic: str, variant: str, listing: Listing, deal: Deal) -> Frame:
         """spot.trades: one object; `create_time_ms` is a string with a fraction."""
-        push = deal.ts_ms + 3
-        return (
-            f'{{"time":{push // 1000},"time_ms":{push},"channel":"spot.trades","event":"update","result":'
+        return self.update(
+            "spot.trades",
+            deal.ts_ms + 3,
             f'{{"id":{deal.n},"create_time":{deal.ts_ms // 1000},'
             f'"create_time_ms":"{deal.ts_ms}.{deal.n % 10**4:04d}",'
             f'"side":"{deal.side}","currency_pair":"{self.native(listing)}","amount":"{deal.size}",'
-            f'"price":"{deal.price}","range":"{deal.n}-{deal.n}"}}}}'
+            f'"price":"{deal.price}","range":"{deal.n}-{deal.n}"}}',
         )
 
     def routes(self) -> dict[str, RestHandler]:
@@ -212,6 +240,7 @@ class GateSwap(Perpetuals, Gate):
     """The dialect of Gate's USDT-margined perpetual swaps."""
 
     key = "gate:swap"
+    depth_type = GateSwapDepth
     name = "Gate swap"
     ws_paths = ("/v4/ws/usdt",)
     rhythm = Rhythm(unsubscribed=30.5)
@@ -222,6 +251,8 @@ class GateSwap(Perpetuals, Gate):
         "futures.book_ticker": "quote",
         "futures.trades": "trade",
         "futures.tickers": "status",
+        "futures.order_book_update": "depth",
+        "futures.obu": "depth",
     }
     unknown = "unknown contract"
 
@@ -229,35 +260,29 @@ class GateSwap(Perpetuals, Gate):
         """A client may ask for sizes as text, which then have decimals where a contract has (A14)."""
         session.variant = DECIMAL if session.headers.get("X-Gate-Size-Decimal") == "1" else ""
 
-    def _update(self, channel: str, push_ms: int, result: str) -> Frame:
-        return (
-            f'{{"time":{push_ms // 1000},"time_ms":{push_ms},"channel":"{channel}","event":"update",'
-            f'"result":{result}}}'
-        )
-
     def book_frame(self, topic: str, variant: str, listing: Listing, book: Book) -> Frame:
         """futures.book_ticker: sizes are numbers; an empty side has the price "" and the size 0."""
-        return self._update(
+        return self.update(
             "futures.book_ticker",
             book.ts_ms + book.lag_ms + 3,
             f'{{"t":{book.ts_ms},"u":{book.n},"s":"{self.native(listing)}","b":"{book.bid}",'
-            f'"B":{_size(variant, book.bid_size)},"a":"{book.ask}","A":{_size(variant, book.ask_size)}}}',
+            f'"B":{sized(variant, book.bid_size)},"a":"{book.ask}","A":{sized(variant, book.ask_size)}}}',
         )
 
     def deal_frame(self, topic: str, variant: str, listing: Listing, deal: Deal) -> Frame:
         """futures.trades: a list; the size is negative when the taker sold."""
         sign = "-" if deal.side == "sell" else ""
-        return self._update(
+        return self.update(
             "futures.trades",
             deal.ts_ms + 3,
-            f'[{{"size":{_size(variant, sign + deal.size)},"id":{deal.n},"create_time":{deal.ts_ms // 1000},'
+            f'[{{"size":{sized(variant, sign + deal.size)},"id":{deal.n},"create_time":{deal.ts_ms // 1000},'
             f'"create_time_ms":{deal.ts_ms},"price":"{deal.price}","contract":"{self.native(listing)}"}}]',
         )
 
     def status_frames(self, topic: str, variant: str, listing: Listing, beat: int) -> Sequence[Frame]:
         """futures.tickers: at most one a second; `funding_next_apply` is in seconds."""
         row = self._status_row(listing, "contract") | self._traded(listing, self.quote(listing))
-        return (self._update("futures.tickers", self.now_ms(), compact([row])),)
+        return (self.update("futures.tickers", self.now_ms(), compact([row])),)
 
     def routes(self) -> dict[str, RestHandler]:
         """Futures settled in USDT; spot and those settled in other coins are empty."""
@@ -379,8 +404,3 @@ class GateSwap(Perpetuals, Gate):
             for listing in self.asked(call, "contract")
             for at_ms, rate in self.settlements(listing, call._replace(query=query), "from", "to")
         ]
-
-
-def _size(variant: str, size: str) -> str:
-    """A size as a JSON number, or as text for a client that asked for decimals."""
-    return f'"{whole(size)}"' if variant == DECIMAL else whole(size)

@@ -22,6 +22,7 @@ from simulator.exchanges.base import (
     path_of,
     read_json,
 )
+from simulator.exchanges.depth.kucoin import KucoinDepth, KucoinSwapDepth
 from simulator.exchanges.perpetual import LEVERAGE, Perpetuals, compact, known, rate_text, whole
 from simulator.session import Channel, Frame, Session, Topic
 from simulator.wallets import coins, networks
@@ -40,6 +41,7 @@ class Kucoin(SimulatedExchange):
     """The dialect of KuCoin's classic public socket."""
 
     key = "kucoin"
+    depth_type = KucoinDepth
     name = "KuCoin"
     ws_paths = ("/",)
     separator = "-"
@@ -49,6 +51,7 @@ class Kucoin(SimulatedExchange):
         "/spotMarket/level1": "quote",
         "/market/ticker": "quote",
         "/market/match": "trade",
+        "/market/level2": "depth",
     }
 
     def __init__(self, *args: Any) -> None:
@@ -252,12 +255,14 @@ class KucoinSwap(Perpetuals, Kucoin):
     """The dialect of KuCoin's classic futures socket: linear perpetual swaps."""
 
     key = "kucoin:swap"
+    depth_type = KucoinSwapDepth
     name = "KuCoin swap"
     settling_s = 15.0
     recomputed = True
     channels: ClassVar[dict[str, Channel]] = {
         "/contractMarket/tickerV2": "quote",
         "/contractMarket/execution": "trade",
+        "/contractMarket/level2": "depth",
         INSTRUMENT: "status",
     }
 

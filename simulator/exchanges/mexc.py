@@ -4,9 +4,6 @@ Futures speak JSON and push no best bid and ask: `sub.depth.full` pushes whole b
 `contractSize` coins, as JSON numbers.
 Source: mexcdevelop/websocket-proto (2026-06), the spot v3 documentation (2025), PROTOCOLS 3, PROTOCOLS2 A18
 and B7.
-
-The protobuf is written by hand: `_field` is all of the wire format these messages need (varints and
-length-delimited fields), and an encoder of our own keeps the simulator independent of the codec.
 """
 
 from collections.abc import Sequence
@@ -25,6 +22,8 @@ from simulator.exchanges.base import (
     read_json,
     strings,
 )
+from simulator.exchanges.depth.base import Depth
+from simulator.exchanges.depth.mexc import CHANGES, RAW, MexcDepth, MexcSwapDepth
 from simulator.exchanges.perpetual import (
     HISTORY_KEPT,
     LEVERAGE,
@@ -35,6 +34,7 @@ from simulator.exchanges.perpetual import (
     rate_text,
     whole,
 )
+from simulator.exchanges.protobuf import field
 from simulator.session import Channel, Frame, Session, Topic
 
 TOPICS_LIMIT = 30
@@ -46,9 +46,11 @@ class Mexc(SimulatedExchange):
     """The dialect of MEXC's spot socket."""
 
     key = "mexc"
+    depth_type: ClassVar[type[Depth]] = MexcDepth
     name = "MEXC"
     ws_paths = ("/ws",)
     rhythm = Rhythm(drop=60, life=24 * 3600, unsubscribed=30)
+    channels: ClassVar[dict[str, Channel]] = {BOOK: "quote", DEALS: "trade", CHANGES: "depth"}
 
     def alive(self, session: Session) -> float:
         """Data or a ping keeps the connection."""
@@ -96,27 +98,26 @@ class Mexc(SimulatedExchange):
         """`spot@public.aggre.deals.v3.api.pb@100ms@BTCUSDT`: symbols are upper-case."""
         kind, interval, native = [*name.rsplit("@", 2), "", ""][:3]
         listing = self.find(native)
-        if kind not in (BOOK, DEALS) or interval not in INTERVALS or listing is None:
+        if kind not in self.channels or interval not in INTERVALS or listing is None:
             return None
-        channel: Channel = "quote" if kind == BOOK else "trade"
-        return Topic(channel, listing.symbol, name)
+        return Topic(self.channels[kind], listing.symbol, name)
 
     def book_frame(self, topic: str, variant: str, listing: Listing, book: Book) -> Frame:
         """publicAggreBookTicker is field 315 of the wrapper."""
         texts = (book.bid, book.bid_size, book.ask, book.ask_size, str(book.n))
-        body = b"".join(_field(number, text) for number, text in enumerate(texts, start=1))
-        return self._wrap(topic, listing, book.ts_ms + book.lag_ms, 315, body + _field(6, book.ts_ms))
+        body = b"".join(field(number, text) for number, text in enumerate(texts, start=1))
+        return self.wrap(topic, listing, book.ts_ms + book.lag_ms, 315, body + field(6, book.ts_ms))
 
     def deal_frame(self, topic: str, variant: str, listing: Listing, deal: Deal) -> Frame:
         """publicAggreDeals is field 314; tradeType 1 is a taker's buy."""
-        item = _field(1, deal.price) + _field(2, deal.size) + _field(3, 1 if deal.side == "buy" else 2)
-        item += _field(4, deal.ts_ms) + _field(5, f"{deal.n}X0")
-        body = _field(1, item) + _field(2, DEALS + topic.removeprefix(DEALS).rpartition("@")[0])
-        return self._wrap(topic, listing, deal.ts_ms, 314, body)
+        item = field(1, deal.price) + field(2, deal.size) + field(3, 1 if deal.side == "buy" else 2)
+        item += field(4, deal.ts_ms) + field(5, f"{deal.n}X0")
+        body = field(1, item) + field(2, DEALS + topic.removeprefix(DEALS).rpartition("@")[0])
+        return self.wrap(topic, listing, deal.ts_ms, 314, body)
 
-    def _wrap(self, topic: str, listing: Listing, ts_ms: int, number: int, body: bytes) -> bytes:
+    def wrap(self, topic: str, listing: Listing, ts_ms: int, number: int, body: bytes) -> bytes:
         """PushDataV3ApiWrapper: channel 1, symbol 3, sendTime 6, then the body."""
-        return _field(1, topic) + _field(3, self.native(listing)) + _field(6, ts_ms) + _field(number, body)
+        return field(1, topic) + field(3, self.native(listing)) + field(6, ts_ms) + field(number, body)
 
     def routes(self) -> dict[str, RestHandler]:
         """Spot endpoints; the contract list is empty."""
@@ -200,6 +201,7 @@ class MexcSwap(Perpetuals, Mexc):
     """The dialect of MEXC's futures socket: linear perpetual swaps."""
 
     key = "mexc:swap"
+    depth_type = MexcSwapDepth
     name = "MEXC swap"
     ws_paths = ("/edge",)
     separator = "_"
@@ -209,6 +211,7 @@ class MexcSwap(Perpetuals, Mexc):
     channels: ClassVar[dict[str, Channel]] = {
         "depth.full": "quote",
         "deal": "trade",
+        "depth": "depth",
         "ticker": "status",
         "fair.price": "status",
         "index.price": "status",
@@ -224,7 +227,8 @@ class MexcSwap(Perpetuals, Mexc):
         request = read_json(text) or {}
         action, _, channel = str(request.get("method")).partition(".")
         param = request.get("param")
-        native = str(param.get("symbol")) if isinstance(param, dict) else "None"
+        param = param if isinstance(param, dict) else {}
+        native = str(param.get("symbol"))
         listing = self.find(native)
         if action == "ping":
             session.pinged = session.received_s
@@ -233,17 +237,21 @@ class MexcSwap(Perpetuals, Mexc):
             self._said(session, "rs.error", f"method {request.get('method')} not exists")
         elif action == "unsub":
             self.unsubscribe(session, f"{channel}:{native}")
+            if channel == "depth":
+                self.unsubscribe(session, f"{RAW}:{native}")
             self._said(session, f"rs.unsub.{channel}", "success")
         elif listing is None:
             self._said(session, "rs.error", f"Contract [{native}] not exists")
         else:
             self._said(session, f"rs.sub.{channel}", "success")
-            self.greet(session, Topic(self.channels[channel], listing.symbol, f"{channel}:{native}"))
+            name = RAW if channel == "depth" and param.get("compress") is False else channel
+            self.greet(session, Topic(self.channels[channel], listing.symbol, f"{name}:{native}"))
 
     def _said(self, session: Session, channel: str, data: str) -> None:
         session.send_json({"channel": channel, "data": data, "ts": self.now_ms()})
 
-    def _push(self, topic: str, data: str, ts_ms: int) -> Frame:
+    def message(self, topic: str, data: str, ts_ms: int) -> Frame:
+        """A push, of which the topic names channel and symbol."""
         channel, _, native = topic.partition(":")
         return f'{{"symbol":"{native}","data":{data},"channel":"push.{channel}","ts":{ts_ms}}}'
 
@@ -251,7 +259,7 @@ class MexcSwap(Perpetuals, Mexc):
         """depth.full: levels are price, contracts, orders, as numbers."""
         asks, bids = _levels(book.ask, book.ask_size), _levels(book.bid, book.bid_size)
         data = f'{{"cts":{book.ts_ms},"asks":{asks},"bids":{bids},"version":{book.n}}}'
-        return self._push(topic, data, book.ts_ms + book.lag_ms + 2)
+        return self.message(topic, data, book.ts_ms + book.lag_ms + 2)
 
     def deal_frame(self, topic: str, variant: str, listing: Listing, deal: Deal) -> Frame:
         """deal: a list; `T` 1 is a taker's buy."""
@@ -259,7 +267,7 @@ class MexcSwap(Perpetuals, Mexc):
             f'[{{"p":{deal.price},"v":{whole(deal.size)},"T":{1 if deal.side == "buy" else 2},"O":3,"M":1,'
             f'"t":{deal.ts_ms},"i":"{deal.n}","cts":"{deal.ts_ms}"}}]'
         )
-        return self._push(topic, row, deal.ts_ms + 1)
+        return self.message(topic, row, deal.ts_ms + 1)
 
     def status_frames(self, topic: str, variant: str, listing: Listing, beat: int) -> Sequence[Frame]:
         """Prices, rate and next time, each in a channel of its own and all in the ticker; no interval."""
@@ -267,12 +275,12 @@ class MexcSwap(Perpetuals, Mexc):
         mark, index, funding = self.status(listing)
         head, now = f'{{"symbol":"{native}"', self.now_ms()
         if channel == "ticker":
-            return (self._push(topic, compact(self._swap_ticker(listing, self.quote(listing))), now),)
+            return (self.message(topic, compact(self._swap_ticker(listing, self.quote(listing))), now),)
         if channel == "funding.rate":
             rate = f'{head},"rate":{rate_text(funding.rate)},"nextSettleTime":{funding.next_ms}}}'
-            return (self._push(topic, rate, now),)
+            return (self.message(topic, rate, now),)
         price = mark if channel == "fair.price" else index
-        return (self._push(topic, f'{head},"price":{price}}}', now),)
+        return (self.message(topic, f'{head},"price":{price}}}', now),)
 
     def routes(self) -> dict[str, RestHandler]:
         """Contract endpoints; spot is empty."""
@@ -395,21 +403,3 @@ def _levels(price: str, size: str) -> str:
 
 def _done(data: Any) -> dict[str, Any]:
     return {"success": True, "code": 0, "data": data}
-
-
-def _varint(value: int) -> bytes:
-    """Seven bits per byte, lowest first, the high bit set on all but the last."""
-    parts = bytearray()
-    while value > 0x7F:
-        parts.append(value & 0x7F | 0x80)
-        value >>= 7
-    parts.append(value)
-    return bytes(parts)
-
-
-def _field(number: int, value: str | bytes | int) -> bytes:
-    """One protobuf field: wire type 0 (varint) for numbers, 2 (length-delimited) for text and messages."""
-    if isinstance(value, int):
-        return _varint(number << 3) + _varint(value)
-    data = value.encode() if isinstance(value, str) else value
-    return _varint(number << 3 | 2) + _varint(len(data)) + data

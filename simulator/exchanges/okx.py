@@ -18,6 +18,7 @@ from simulator.exchanges.base import (
     SimulatedExchange,
     read_json,
 )
+from simulator.exchanges.depth.okx import OkxDepth
 from simulator.exchanges.perpetual import LEVERAGE, Perpetuals, compact, rate_text
 from simulator.session import Channel, Frame, Session, Topic
 
@@ -29,12 +30,13 @@ class Okx(SimulatedExchange):
     """The dialect of OKX's public socket."""
 
     key = "okx"
+    depth_type = OkxDepth
     name = "OKX"
     ws_paths = ("/ws/v5/public", "/ws/v5/business")
     separator = "-"
     rhythm = Rhythm(drop=30)
     kind: ClassVar[str] = "SPOT"
-    channels: ClassVar[dict[str, Channel]] = {"bbo-tbt": "quote", "trades": "trade"}
+    channels: ClassVar[dict[str, Channel]] = {"bbo-tbt": "quote", "trades": "trade", "books": "depth"}
 
     def alive(self, session: Session) -> float:
         """The connection ends when neither side has said anything."""
@@ -114,7 +116,7 @@ class Okx(SimulatedExchange):
     def routes(self) -> dict[str, RestHandler]:
         """Rows of the market's own instrument type; others are empty."""
         return {
-            "GET /api/v5/public/time": lambda call: self._envelope([{"ts": str(self.now_ms())}]),
+            "GET /api/v5/public/time": lambda call: self.envelope([{"ts": str(self.now_ms())}]),
             "GET /api/v5/public/instruments": lambda call: self._list(call, self._instruments),
             "GET /api/v5/market/tickers": lambda call: self._list(call, self._tickers),
         }
@@ -127,9 +129,10 @@ class Okx(SimulatedExchange):
         kind = call.query.get("instType")
         if kind not in ("SPOT", "SWAP", "FUTURES", "OPTION", "MARGIN"):
             return {"code": "51000", "data": [], "msg": "Parameter instType error"}
-        return self._envelope(rows() if kind == self.kind else [])
+        return self.envelope(rows() if kind == self.kind else [])
 
-    def _envelope(self, data: list[dict[str, Any]]) -> dict[str, Any]:
+    def envelope(self, data: list[dict[str, Any]]) -> dict[str, Any]:
+        """An answer of REST."""
         return {"code": "0", "msg": "", "data": data}
 
     def _instruments(self) -> list[dict[str, Any]]:
@@ -204,6 +207,7 @@ class OkxSwap(Perpetuals, Okx):
     channels: ClassVar[dict[str, Channel]] = {
         "bbo-tbt": "quote",
         "trades": "trade",
+        "books": "depth",
         "mark-price": "status",
         "index-tickers": "status",
         "funding-rate": "status",
@@ -251,7 +255,7 @@ class OkxSwap(Perpetuals, Okx):
             "GET /api/v5/public/mark-price": lambda call: self._list(
                 call, lambda: [self._mark(listing) for listing in self.asked(call, "instId")]
             ),
-            "GET /api/v5/market/index-tickers": lambda call: self._envelope(
+            "GET /api/v5/market/index-tickers": lambda call: self.envelope(
                 [self._index_ticker(listing) for listing in self.listings.values()]
             ),
         }
@@ -293,11 +297,11 @@ class OkxSwap(Perpetuals, Okx):
         if native != "ANY" and native not in self.by_native:
             return {"code": "51001", "data": [], "msg": "Instrument ID does not exist"}
         listings = self.listings.values() if native == "ANY" else [self.by_native[native]]
-        return self._envelope([self._funding_row(listing) for listing in listings])
+        return self.envelope([self._funding_row(listing) for listing in listings])
 
     def _history(self, call: RestCall) -> Any:
         """Settled rates, newest first: `before` is newer than, `after` older than, both exclusive."""
-        return self._envelope(
+        return self.envelope(
             [
                 {
                     "instType": "SWAP",

@@ -161,7 +161,7 @@ def test_quotes_that_were_recorded_without_a_size_are_left_out(
     store: Store, recorded: Events, lake: Lake, capsys: pytest.CaptureFixture[str]
 ) -> None:
     at_us = min(event.received_ts_us for event in recorded) + 5
-    unsized = {
+    unsized: dict[str, list[Any]] = {
         "exchange": ["okx"],
         "symbol": ["BTC/USDT"],
         "bid": [1.0],

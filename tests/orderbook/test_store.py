@@ -1,5 +1,6 @@
 """The store on each engine: what is written once, rolled up, measured and dropped."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,7 +10,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from markets.events import Quote, Trade
+from markets.events import BookUpdate, Quote, Trade
+from orderbook.ingest.events import StoreEvent, Top5
 from orderbook.ingest.writer import Writer
 from orderbook.store.engine import Engine
 from orderbook.store.tables import RAW, ROLLUPS
@@ -27,7 +29,8 @@ def quote(at_us: int, bid: float = 100.0, ask: float = 101.0, symbol: str = "BTC
 
 def trade(at_us: int, price: float, size: float, **more: Any) -> Trade:
     side, at = more.pop("side", "buy"), NOON_US + at_us
-    return Trade("okx", "BTC/USDT", price, size, side, str(at_us), None, at, **more)
+    trade_id = more.pop("trade_id", str(at_us))
+    return Trade("okx", "BTC/USDT", price, size, side, trade_id, None, at, **more)
 
 
 def rows(store: psycopg.Connection[Any], table: str, columns: str = "*") -> list[tuple[Any, ...]]:
@@ -37,7 +40,7 @@ def rows(store: psycopg.Connection[Any], table: str, columns: str = "*") -> list
 def test_a_batch_that_is_delivered_twice_is_there_once(
     store: psycopg.Connection[Any], engine: Engine
 ) -> None:
-    batch: list[Quote | Trade] = [quote(1), quote(2, bid=99.5), trade(3, 100.5, 0.25)]
+    batch: list[StoreEvent] = [quote(1), quote(2, bid=99.5), trade(3, 100.5, 0.25)]
     assert Writer(engine).write(store, batch) == 3
     assert Writer(engine).write(store, [*batch, quote(4)]) == 1
     assert len(rows(store, "book_ticker")) == 3
@@ -61,11 +64,65 @@ def test_a_batch_that_fails_leaves_nothing_and_can_be_written_again(
     store: psycopg.Connection[Any], engine: Engine
 ) -> None:
     writer = Writer(engine)
-    bad = trade(2, price=None, size=1.0)  # type: ignore[arg-type]
-    with pytest.raises(psycopg.Error):
-        writer.write(store, [quote(1), bad])
+    with connect() as other, other.transaction():
+        other.execute("LOCK TABLE marketdata.touched")
+        store.execute("SET lock_timeout = '50ms'")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            writer.write(store, [quote(1)])
     assert rows(store, "symbols") == []
     assert writer.write(store, [quote(1)]) == 1
+
+
+NAN, HUGE = float("nan"), 2**70
+BAD = [
+    (trade(2, price=None, size=1.0), "not a number"),  # type: ignore[arg-type]
+    (quote(3, bid=NAN), "not a number"),
+    (quote(4, ask=float("inf")), "not a number"),
+    (trade(5, 1, 1, trade_id="a\0b"), "text"),
+    (trade(6, 1, 1, side="\ud800"), "text"),
+    (quote(7, symbol="BTC\0/USDT"), "text"),
+    (quote(-NOON_US), "time"),
+    (quote(10**17), "time"),
+    (quote(HUGE), "too large"),
+    (Quote("okx", "BTC/USDT", 1, 1, 2, 1, HUGE, NOON_US), "too large"),
+    (quote(8, bid="many"), "wrong type"),  # type: ignore[arg-type]
+    (BookUpdate("okx", "BTC/USDT", "delta", [(1.0, NAN)], [], received_ts_us=NOON_US), "not a number"),
+    (Top5("okx", "BTC/USDT", (NAN,), (1.0,), (), (), None, NOON_US), "not a number"),
+]
+
+
+@pytest.mark.parametrize(("bad", "kind"), BAD, ids=[f"{kind} {n}" for n, (_bad, kind) in enumerate(BAD)])
+def test_what_no_row_can_be_made_of_is_set_aside_and_counted_and_the_rest_is_written(
+    store: psycopg.Connection[Any], engine: Engine, bad: StoreEvent, kind: str
+) -> None:
+    writer = Writer(engine)
+    assert writer.write(store, [quote(1), bad, trade(9, 2.0, 1.0)]) == 2
+    assert writer.set_aside == {kind: 1}
+
+
+def test_rows_of_all_kinds_say_what_their_events_said(store: psycopg.Connection[Any], engine: Engine) -> None:
+    """Whatever is null, beside rows where it is not."""
+    silent = Quote("okx", "BTC/USDT", 1.5, 2.0, 3.0, 4.0, None, NOON_US)
+    first = trade(2, 1.0, 2.0, side=None, trade_id=None)
+    update = BookUpdate("okx", "BTC/USDT", "delta", [(1.0, 0.0)], [], 4, 5, 3, 7, None, None, NOON_US)
+    lost = BookUpdate("okx", "BTC/USDT", "gap", [], [], received_ts_us=NOON_US + 1)
+    top = Top5("okx", "BTC/USDT", (2.0, 1.0), (0.5, 0.25), (), (), 9, NOON_US)
+    Writer(engine).write(store, [silent, quote(1), first, trade(3, 5, 6), update, lost, top])
+    kept = "exchange_ts_us, bid, bid_size, ask, ask_size"
+    assert rows(store, "book_ticker", f"received_at, {kept}") == [
+        (NOON, None, 1.5, 2.0, 3.0, 4.0), (NOON + timedelta(microseconds=1), -4, 100, 1, 101, 2),
+    ]  # fmt: skip
+    assert rows(store, "trades", "price, size, side, trade_id, is_history") == [
+        (1, 2, None, None, False), (5, 6, "buy", "3", False),
+    ]  # fmt: skip
+    events = rows(store, "depth_events", "kind, first_seq, last_seq, event::text")
+    assert [(*known, json.loads(event)) for *known, event in events] == [
+        ("delta", 4, 5, {"bids": [[1.0, 0.0]], "asks": [], "prev_seq": 3, "checksum": 7}),
+        ("gap", None, None, {"bids": [], "asks": []}),
+    ]
+    assert rows(store, "orderbook_top5", "exchange_ts_us, bids, bid_sizes, asks, ask_sizes") == [
+        (9, [2.0, 1.0], [0.5, 0.25], [], [])
+    ]
 
 
 def test_second_bars_are_those_of_the_rows(store: psycopg.Connection[Any], engine: Engine) -> None:

@@ -152,6 +152,50 @@ def places(value: Any) -> Any:
         yield from places(inner)
 
 
+UNHASHABLE = ([1], {"a": 1}, [[1]], [{"a": 1}])
+
+
+@pytest.mark.parametrize("exchange", [name for name in CODECS if name != "mexc"])
+@pytest.mark.parametrize("value", UNHASHABLE, ids=repr)
+def test_a_list_or_an_object_for_any_text_never_raises(exchange: str, value: object) -> None:
+    """Names and kinds are looked up in tables: every field of one name is replaced."""
+    for frame in frames(exchange):
+        whole = inflated(frame)
+        names = {key for _, key in places(json.loads(whole))}
+        for name in names:
+            message = json.loads(whole)
+            found = [(holder, key) for holder, key in places(message) if key == name]
+            for holder, key in found:
+                holder[key] = value
+            text = json.dumps(message)
+            for order in (None, Order()):
+                codec = made(exchange)
+                codec.order = order
+                said = codec.decode(gzipped(text) if exchange_of(exchange) == "bingx" else text)
+                assert said or sum(codec.counts.values()), (name, text)
+
+
+@pytest.mark.parametrize("value", UNHASHABLE, ids=repr)
+def test_what_is_no_text_names_no_instrument_and_no_kind(value: object) -> None:
+    """Found by chance: each raised TypeError, as no table has such a key."""
+    array = made("binance")
+    assert not array.decode(json.dumps({"stream": "!bookTicker", "data": [{"e": value, "s": "BTCUSDT"}]}))
+    assert array.counts == {"unknown_kind": 1}
+    ticker = made("bitget:swap")
+    arg = {"instType": "USDT-FUTURES", "channel": "ticker", "instId": "UNLISTED"}
+    row = {"instId": value, "fundingRate": "0.0001", "markPrice": "1"}
+    assert not ticker.decode(json.dumps({"action": "snapshot", "arg": arg, "data": [row]}))
+    assert ticker.counts == {"unknown_symbol": 1}
+    frozen = made("bingx:swap")
+    late = {"e": "bookTicker", "E": 1700000009000, "T": 1700000000000, "s": value, "b": 1, "B": 1, "a": 2}
+    assert not frozen.decode(gzipped(json.dumps({"code": 0, "dataType": "@bookTicker", "data": late})))
+    assert frozen.counts == {"unknown_symbol": 1}
+    merged = made("bybit:swap")
+    said = {"symbol": value, "markPrice": "1"}
+    assert not merged.decode(json.dumps({"topic": "tickers.", "type": "delta", "data": said}))
+    assert merged.counts == {"unknown_symbol": 1}
+
+
 @pytest.mark.parametrize("exchange", CODECS)
 @pytest.mark.parametrize(
     "frame",

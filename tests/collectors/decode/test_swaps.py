@@ -1,6 +1,7 @@
 """`manage.py decode EXCHANGE --market swap`: units of sizes, mark prices, funding, what is refused."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,10 @@ import pytest
 from django.core.management import CommandError
 
 from collectors.display import guessed_swap
+from collectors.exchanges.bingx import inflated
 from core.names.market_keys import exchange_of
 from markets.models import Exchange, Instrument, Symbol
+from tests.collectors.codecs.test_fuzz import places
 from tests.collectors.decode.test_command import VISIBLE, Decoded, line, numbers, run
 from tests.support.exchanges.codec_frames import SWAPS
 from tests.support.exchanges.swap_frames import SAID, SWAP_QUOTES, SWAP_TRADES
@@ -234,3 +237,23 @@ def test_help_teaches_the_unit_of_sizes_and_the_contract_size() -> None:
     assert '"unit":"contract"' in text
     assert "--contract-size N" in text
     assert "manage.py decode gate --market swap --contract-size 0.0001" in text
+
+
+@pytest.mark.parametrize("market", SWAPS)
+def test_a_line_without_any_one_of_its_fields_is_printed_or_counted(market: str, tmp_path: Path) -> None:
+    """Found by chance: a ticker that names no instrument ended the command."""
+    lines = []
+    for frame in (SWAP_QUOTES[market], SWAP_TRADES[market], *SAID[market]):
+        whole = inflated(frame)
+        for name in sorted({key for _, key in places(json.loads(whole)) if isinstance(key, str)}):
+            message = json.loads(whole)
+            for holder, key in list(places(message)):
+                if key == name:
+                    holder.pop(name, None)
+            lines.append(line(json.dumps(message)))
+
+    said = Decoded(exchange_of(market), lines, tmp_path, "--market", "swap")
+
+    assert said.events
+    assert re.search(r"unknown_symbol \d|malformed \d|unknown_kind \d", said.err)
+    assert "bad lines" not in said.err

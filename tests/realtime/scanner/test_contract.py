@@ -23,7 +23,7 @@ def test_the_documented_page_is_exactly_what_is_sent() -> None:
     assert block is not None
     documented = json.loads(block[1])
     (row,) = documented["rows"]
-    head = Head(28000, 312, 1, 8.0, net=True)
+    head = Head(28000, 312, 1, 8.0, net=True, size=1000.0)
     page = Page(head, [row["id"]], [tuple(row[name] for name in head.cells)])
     assert json.loads(message("page", 1, 1_763_640_000_123_000, page.whole())) == documented
 

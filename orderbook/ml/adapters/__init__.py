@@ -1,0 +1,1 @@
+"""Where market data is read from: PostgreSQL or the lake, behind one interface."""

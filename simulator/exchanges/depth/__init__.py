@@ -1,0 +1,1 @@
+"""Depth as the exchanges speak it, one file each: deltas, whole books, update ids, REST snapshots."""
