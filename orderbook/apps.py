@@ -14,6 +14,7 @@ class OrderbookConfig(AppConfig):
 
     def ready(self) -> None:
         """Say what people set here."""
+        from orderbook import health, metrics  # noqa: F401 - register themselves
         from orderbook.models import StoreSettings
 
         audit.register(StoreSettings)
