@@ -26,6 +26,7 @@ COPY --from=javascript /app/node_modules ./node_modules
 COPY manage.py ./
 COPY arbsite arbsite
 COPY accounts accounts
+COPY agents agents
 COPY monitoring monitoring
 COPY history history
 COPY realtime realtime

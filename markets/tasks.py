@@ -10,6 +10,7 @@ from celery import shared_task
 from core.names.market_keys import exchange_of
 from core.redis_client import redis_client
 from markets.fees import midnight as fees
+from markets.follow.runtime import collector_statuses
 from markets.models import Exchange
 from markets.sync import symbols as sync
 from markets.sync import wallets as wallet_sync
@@ -20,6 +21,8 @@ TIME_LIMIT_S = 300
 AGAIN_AFTER_S = (60, 120, 240)
 LOCK = "markets.sync"
 WALLETS_LOCK = "markets.wallets"
+RESIZED = "markets.resized:{exchange}"
+RESIZED_EVERY_S = 600
 
 
 @shared_task(name="markets.tasks.sync_markets", time_limit=TIME_LIMIT_S, ignore_result=True)
@@ -32,6 +35,28 @@ def sync_markets(keys: list[str] | None = None, tried: int = 0) -> None:
         if alone:
             failed = {exchange_of(each.exchange) for each in sync.sync_all(_enabled(keys)) if each.error}
             _ask_again(sync_markets, failed, tried)
+
+
+@shared_task(name="markets.tasks.sync_resized", time_limit=TIME_LIMIT_S, ignore_result=True)
+def sync_resized() -> None:
+    """Sync the exchanges that collectors report to have given a contract another size than is configured.
+
+    Such a swap is excluded until then. An exchange whose list keeps the old size is asked again only after
+    `RESIZED_EVERY_S`.
+    """
+    said = {
+        exchange_of(key)
+        for status in collector_statuses()
+        for key, feed in status.exchanges.items()
+        if feed.get("resized")
+    }
+    redis = redis_client()
+    due = [
+        key for key in sorted(said) if redis.set(RESIZED.format(exchange=key), 1, nx=True, ex=RESIZED_EVERY_S)
+    ]
+    if due:
+        logger.info("syncing %s: a contract has another size than is configured", ", ".join(due))
+        sync_markets(due)
 
 
 @shared_task(name="markets.tasks.sync_wallets", time_limit=TIME_LIMIT_S, ignore_result=True)

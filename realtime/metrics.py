@@ -16,7 +16,12 @@ declare("scanner_judged_total", "shard", "Directions whose edge reached a trigge
 declare("scanner_jumps_total", "shard", "Quotes too far from the one before to be believed at once.")
 declare("scanner_frames_total", "shard", "Frames published to the scanner pages.")
 declare("publisher_batches_total", "shard", "Batches of points published to the web processes.")
-declare("publisher_failures_total", "shard what", "Flushes, broadcasts or scanner frames Redis did not take.")
+declare(
+    "publisher_failures_total",
+    "shard what",
+    "Batches, scanner frames or funding that Redis did not take.",
+)
+declare("funding_swaps", "shard state", "Followed swaps by whether their funding is known: known, unknown.")
 declare("episodes_opened_total", "shard", "Opportunities that began.")
 declare("episodes_closed_total", "shard", "Opportunities that were over.")
 
@@ -44,6 +49,14 @@ def export_realtime(to: Samples, shard: str, stats: Stats, _symbols: int) -> Non
     to.add("episodes_closed_total", stats["episodes_closed"], shard)
 
 
+@exported_of("FundingSink")
+def export_funding(to: Samples, shard: str, stats: Stats, _symbols: int) -> None:
+    """Export how many swaps have funding that may be computed with."""
+    to.add("funding_swaps", stats["swaps_known"], shard, "known")
+    to.add("funding_swaps", stats["swaps_unknown"], shard, "unknown")
+    to.add("publisher_failures_total", stats["funding_failed"], shard, "funding")
+
+
 declare("depth_books", "shard", "Books whose ladders are published.")
 declare("depth_frames_total", "shard", "Frames of ladders published to the pages.")
 declare("depth_failures_total", "shard", "Frames and states of ladders that Redis did not take.")
@@ -59,13 +72,17 @@ def export_depth(to: Samples, shard: str, stats: Stats, _symbols: int) -> None:
 
 # --- web processes -------------------------------------------------------------------------------
 
-declare("web_sockets", "page", "Open WebSockets: of charts, of the scanner.")
+declare("web_sockets", "page", "Open WebSockets: of charts, of the scanner, of depth.")
 declare("web_charts_watched", "", "Charts that somebody watches here.")
 declare("web_shards", "", "Collector shards that are received.")
 declare("web_shards_silent", "", "Of them those that fell silent.")
 declare("web_batches_total", "", "Batches of points received from collectors.")
 declare("web_batches_missed_total", "", "Batches that were missed.")
-declare("web_batches_unreadable_total", "", "Batches of points and scanner frames that could not be read.")
+declare(
+    "web_batches_unreadable_total",
+    "",
+    "Batches of points, frames of scanner and depth that could not be read.",
+)
 declare("web_messages_sent_total", "", "Messages sent to sockets of charts, counted when these end.")
 declare("web_points_thinned_total", "", "Points not sent because a browser was slow.")
 declare("web_sockets_given_up_total", "", "Sockets closed because they took nothing any more.")
@@ -79,12 +96,14 @@ def export_web(to: Samples, counters: Mapping[str, float]) -> None:
     said = counters.get
     to.add("web_sockets", said("sockets", 0), "charts")
     to.add("web_sockets", said("scanner_sockets", 0), "scanner")
+    to.add("web_sockets", said("depth_sockets", 0), "depth")
     to.add("web_charts_watched", said("charts_watched", 0))
     to.add("web_shards", said("shards", 0))
     to.add("web_shards_silent", said("shards_silent", 0))
     to.add("web_batches_total", said("batches", 0))
     to.add("web_batches_missed_total", said("batches_missed", 0))
     unreadable = said("unreadable_batches", 0) + said("scanner_unreadable_frames", 0)
+    unreadable += said("scanner_unreadable_depth_frames", 0)
     to.add("web_batches_unreadable_total", unreadable)
     to.add("web_messages_sent_total", said("messages_sent", 0))
     to.add("web_points_thinned_total", said("points_thinned", 0))

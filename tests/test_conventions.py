@@ -16,8 +16,9 @@ from tests.support.trials import TRIALS
 
 ROOT: Final = Path(settings.BASE_DIR)
 ROOMS: Final = (
-    "accounts", "arbsite", "attack", "audit", "benchmarks", "collectors", "core", "deploy", "engine",
-    "history", "markets", "monitoring", "opportunities", "orderbook", "realtime", "simulator", "tests",
+    "accounts", "agents", "arbsite", "attack", "audit", "benchmarks", "collectors", "core", "deploy",
+    "engine", "history", "markets", "monitoring", "opportunities", "orderbook", "realtime", "simulator",
+    "tests",
 )  # fmt: skip
 MOST_LINES: Final = 500
 MOST_MODULES: Final = 22

@@ -71,7 +71,11 @@ def _named(chart_id: str) -> tuple[Symbol, ExchangePair]:
         raise Refused(404, f"id: there is no symbol {name!r}")
     pair = ExchangePair.objects.filter(either_way(exchange1, exchange2), enabled=True).first()
     if pair is None:
-        raise Refused(404, f"id: there is no enabled pair {exchange1} / {exchange2}")
+        raise Refused(
+            404,
+            f"id: {exchange1} / {exchange2} is no enabled pair, so nobody compares it: "
+            "enable it in the admin (Markets, Exchange pairs), then pin it",
+        )
     return symbol, pair
 
 

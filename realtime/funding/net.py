@@ -160,7 +160,7 @@ def _side(  # noqa: PLR0917
     until_us = now_us + round(query.hours * 3600 * S_US)
     charges = settlements(terms, now_us, until_us) if terms else []
     leg = Leg(
-        key, symbol, known(bid), known(ask), state, known(age_ms),
+        key, symbol, _price(bid), _price(ask), state, known(age_ms),
         None if fee is None else fee.taker_bps, fee is not None and fee.known, needs, problem,
         [Charge(each.ts_us / 1e6, round(each.rate * 100, 8), each.forming) for each in charges],
     )  # fmt: skip
@@ -204,3 +204,8 @@ def _said(edge: NetEdge) -> dict[str, float | None]:
 def known(value: Any) -> float | None:
     """A number as JSON has it: None for NaN, and zero without a sign."""
     return None if isnan(value) else round(float(value), 8) + 0.0
+
+
+def _price(value: float) -> float | None:
+    """A price with all its digits: of a coin worth 0.000005 the eighth decimal is the third digit."""
+    return None if isnan(value) else value

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 from collectors.lease import guard, why_not_written
 from collectors.sinks import EmitDerived
 from core.channel import Channel
-from core.names.market_keys import coin_symbol
+from core.names.market_keys import SWAP, coin_symbol, market_of
 from core.outage import Outage
 from core.redis_client import ASYNC_TIMEOUT_S, async_redis
 from engine.funding.state import FundingBook, FundingState
@@ -43,13 +43,17 @@ class FundingSink:
         self._book = FundingBook()
         self._coins: dict[tuple[str, str], str] = {}
         self._redis = async_redis()
-        self._published = self._failed = 0
+        self._published = self._failed = self._known = 0
         self._outage = Outage(logger)
         self._ending = asyncio.Event()
 
     def configure(self, config: MarketConfig) -> None:
         """Apply which swaps there are, and which coins they count as."""
-        own = [each for each in config.instruments if self._shard.owns(each.shard_key)]
+        own = [
+            each
+            for each in config.instruments
+            if market_of(each.exchange) == SWAP and self._shard.owns(each.shard_key)
+        ]
         self._coins = {(i.exchange, i.symbol): coin_symbol(i.counts_as or i.symbol) for i in own}
         self._book.keep(self._coins)
 
@@ -63,9 +67,15 @@ class FundingSink:
             await self._redis.aclose()
 
     def stats(self) -> dict[str, Any]:
-        """Numbers of swaps, of snapshots published and failed, and of what was refused, by reason."""
+        """Numbers of swaps, of snapshots published and failed, and of what was refused, by reason.
+
+        `swaps` are those of which anything was said; of the followed ones, funding of `swaps_known` was known
+        at the last snapshot and that of `swaps_unknown` was not.
+        """
         return {
             "swaps": len(self._book.states),
+            "swaps_known": self._known,
+            "swaps_unknown": max(0, len(self._coins) - self._known),
             "funding_published": self._published,
             "funding_failed": self._failed,
             "funding_refused": dict(self._book.refused),
@@ -109,6 +119,7 @@ class FundingSink:
                 rows.append(_row(state, coin, now_us, now_mono_ns))
             if number % ROWS_PER_TURN == 0:
                 await asyncio.sleep(0)
+        self._known = sum(not row.problem for row in rows)
         async with self._redis.pipeline(transaction=True) as pipe:
             await guard(pipe, self._shard)
             snapshot = fundings.encode(Snapshot(shard, now_us, rows))

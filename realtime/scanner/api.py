@@ -59,12 +59,10 @@ async def scanner_csv(request: HttpRequest) -> HttpResponseBase:
 
     Numbers have a point and no thousands separators, times are UTC. At most 50,000 rows.
     """
-    query = await database_sync_to_async(_known)(query_of(request.GET.dict()))
-    if query.size is None:
-        size = await database_sync_to_async(my_size)(await request.auser())
-        query = structs.replace(query, size=size or DEFAULT_SIZE)
+    user = await request.auser()
+    query = await database_sync_to_async(asked_rows)(request.GET.dict(), user)
     async with process_scan_hub().open() as hub:
-        view = View(hub.book.table, structs.replace(query, net="show"))
+        view = View(hub.book.table, query)
         now_us = hub.book.now_us()
         # Made while the table stands still; what is streamed are finished rows.
         lines = [_lines([COLUMNS])]
@@ -77,6 +75,16 @@ async def scanner_csv(request: HttpRequest) -> HttpResponseBase:
         content_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
+
+
+def asked_rows(given: dict[str, str], user: Any) -> Query:
+    """Rows that an address asks for, with every column: net edges, and figures at the user's size.
+
+    Raises Refused naming what is wrong.
+    """
+    query = _known(query_of(given))
+    size = query.size if query.size is not None else my_size(user) or DEFAULT_SIZE
+    return structs.replace(query, size=size, net="show")
 
 
 def query_of(given: dict[str, str]) -> Query:

@@ -11,11 +11,14 @@ from django.core.management import call_command
 from django.test import Client
 from redis import Redis
 
+from collectors.metrics import export_collector
 from core.channel import Channel
 from markets.config import InstrumentConfig, MarketConfig, Shard
 from markets.events import Funding, SinkEvent
 from markets.follow import fundings as wire
 from markets.follow.fundings import Snapshot, SwapRow
+from markets.follow.runtime import CollectorStatus
+from monitoring.metrics.families import Families
 from realtime.funding import api
 from realtime.funding.sink import FundingSink
 
@@ -216,6 +219,7 @@ CONFIG = MarketConfig(
     instruments=frozenset(
         {
             InstrumentConfig("okx:swap", SWAP, "BTC-USDT-SWAP", "BTC/USDT"),
+            InstrumentConfig("okx:swap", "ETH/USDT:USDT", "ETH-USDT-SWAP", "ETH/USDT"),
             InstrumentConfig("okx", "BTC/USDT", "x"),
         }
     ),
@@ -272,3 +276,13 @@ async def test_what_cannot_be_is_counted_and_published_as_unknown(desk: Redis) -
     snapshot, stats = await published(desk, funding(0.7))
     assert (snapshot.rows[0].rate, snapshot.rows[0].problem) == (None, "the rate is unknown")
     assert stats["funding_refused"] == {"a rate of 50 % or more": 1}
+    assert (stats["swaps_known"], stats["swaps_unknown"]) == (0, 2)
+
+
+async def test_metrics_say_of_how_many_followed_swaps_the_funding_is_known(desk: Redis) -> None:
+    _, stats = await published(desk, funding(0.0001))
+    to = Families()
+    export_collector(to, CollectorStatus("1/1", sinks={"FundingSink": stats}), 0)
+    said = {sample.labels["state"]: sample.value for family in to for sample in family.samples
+            if sample.name == "arbdesk_funding_swaps"}  # fmt: skip
+    assert said == {"known": 1, "unknown": 1}

@@ -101,6 +101,18 @@ def test_without_a_median_only_that_net_is_unknown(table: ScanTable) -> None:
     assert found.bps["net_now"] is not None
 
 
+def test_prices_of_a_coin_worth_millionths_have_all_their_digits(config: MarketConfig) -> None:
+    """An eighth decimal is the third digit there, 20 bps: they are not rounded like bps and money."""
+    made = ScanTable(config)
+    scan = scan_of(config, {(each.exchange, each.symbol): 5.1908e-6 for each in config.listings})
+    made.take(scan, made.match(scan), scan.received_s, silent=False)
+    made.refresh()
+    found = ask(made, "binance:swap", "bybit:swap")
+    assert found.buy.bid == pytest.approx(5.1908e-6, rel=1e-9)
+    entry = (found.sell.bid * 0.999 / found.buy.ask / 1.001 - 1) * 10_000  # type: ignore[operator]
+    assert found.bps["entry"] == pytest.approx(entry, abs=1e-6)
+
+
 def test_a_leg_without_a_quote_leaves_nothing_known_of_the_prices(table: ScanTable) -> None:
     table.forget()
     table.refresh()

@@ -313,6 +313,9 @@ def test_pins_have_a_limit_and_refusals_say_what_to_do(
     assert (refused.status_code, "unpin" in refused.json()["error"]) == (409, True)
     for id, status in (("BTC", 400), ("NO/USDT|binance|bybit", 404), ("BTC/USDT|binance|mars", 404)):
         assert post(operator_client, "/api/pins", {"id": id}).status_code == status
+    no_pair = post(operator_client, "/api/pins", {"id": "BTC/USDT|binance|mars"}).json()["error"]
+    assert "binance / mars is no enabled pair" in no_pair
+    assert "enable it in the admin (Markets, Exchange pairs)" in no_pair
     assert PinnedChart.objects.count() == 1
 
 

@@ -1,0 +1,1 @@
+"""The tools, a module a subject; each method of their classes is one."""
