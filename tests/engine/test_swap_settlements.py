@@ -51,7 +51,7 @@ def test_what_is_open_is_held_while_a_settlement_makes_funding_unknown(least_net
 def test_a_settlement_holds_nothing_for_longer_than_four_minutes(says_more: bool) -> None:
     desk = Desk(steady(PLAIN))
     settled(desk)
-    found = []
+    found: list[Episode] = []
     while not found and desk.now < 300.0:
         if says_more:
             desk.funding(SWAP, next_ts_us=NOON + 10 * US, interval_s=HOUR, rate=0.0002)
