@@ -11,6 +11,7 @@ from typing import Any, Final
 from django.apps import apps
 from django.db import DatabaseError, connections, transaction
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from orderbook.store.tables import SCHEMA
 
@@ -90,7 +91,7 @@ def _grants(tables: Iterable[str], store_too: bool) -> Iterable[sql.Composed]:
     for table in tables:
         yield sql.SQL("GRANT SELECT ON {} TO {}").format(sql.Identifier("public", table), role)
     if store_too:
-        yield sql.SQL("GRANT USAGE ON SCHEMA public, {} TO {}").format(schema, role)
+        yield sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schema, role)
         yield sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA {} TO {}").format(schema, role)
         # Tables that a later migration makes there, too.
         yield sql.SQL("ALTER DEFAULT PRIVILEGES IN SCHEMA {} GRANT SELECT ON TABLES TO {}").format(
@@ -117,3 +118,13 @@ _MAY_NOT: Final = (
     "AND NOT has_table_privilege(%s, quote_ident(schemaname) || '.' || quote_ident(tablename), 'SELECT') "
     "AND tablename = ANY(%s)"
 )
+
+
+def reader_dsn(using: str = "default") -> str:
+    """Connection string of the role, for what does not connect through Django."""
+    params = connections[using].get_connection_params()
+    libpq = {name: value for name, value in params.items() if name in _LIBPQ and value not in (None, "")}
+    return make_conninfo("", **libpq)
+
+
+_LIBPQ: Final = ("host", "port", "dbname", "user", "password", "options", "connect_timeout", "sslmode")

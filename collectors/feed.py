@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from typing import Any
 
+from collectors.books import LiveBooks
 from collectors.counts import REFUSED
 from collectors.exchanges.base import Codec
 from collectors.exchanges.wire import ContractSize, contract_size
@@ -29,16 +30,23 @@ class Feed:
     `apply` may be called any time, before and while `run` runs. A `run` that crashed may be run again.
     """
 
-    def __init__(
-        self, codec_type: type[Codec], config: ExchangeConfig, emit: Emit, timing: Timing, turns: Turns
+    def __init__(  # noqa: PLR0917
+        self,
+        codec_type: type[Codec],
+        config: ExchangeConfig,
+        emit: Emit,
+        timing: Timing,
+        turns: Turns,
+        books: LiveBooks | None = None,
     ) -> None:
         self.config = config
         self.stopped = False
         self._symbols: dict[str, str] = {}  # native id -> symbol
         self._contract_sizes: dict[str, ContractSize] = {}  # native id -> coins in a contract
         codec = codec_type(self._symbols, contract_sizes=self._contract_sizes)
-        self._exchange = FollowedExchange(config, codec, emit, timing, turns)
+        self._exchange = FollowedExchange(config, codec, emit, timing, turns, books)
         self.wanted: frozenset[InstrumentConfig] = frozenset()
+        self.depth: frozenset[InstrumentConfig] = frozenset()  # those of `wanted` whose book is followed
         self._lines: dict[Line, asyncio.Task[None]] = {}
         self._next_line = 1
         self._past: Counter[str] = Counter()  # counters of lines that are gone
@@ -53,18 +61,25 @@ class Feed:
         if self._tasks is not None:
             self._follow(self._tasks)
 
+    def follow_books(self, instruments: frozenset[InstrumentConfig]) -> None:
+        """Take over whose books are wanted now; what is said of quotes and trades stays as it is."""
+        self.depth = instruments
+        if self._tasks is not None:
+            self._follow_depth(self._tasks)
+
     async def run(self) -> None:
         """Collect until `stop`."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
                 self._follow(tasks)
-                polls = self._poll(tasks)
+                polls = self._poll(tasks) + self._watch_books(tasks)
                 await self._stop.wait()
                 for task in (*polls, *self._lines.values()):
                     task.cancel()
         finally:
             self._tasks = None
+            self._exchange.books.stop("collector error")
             for line in list(self._lines):
                 self._forget(line, "collector error")
 
@@ -73,9 +88,17 @@ class Feed:
             return []
         return [tasks.create_task(self._polls.run(), name=f"{self.config.key} polls")]
 
+    def _watch_books(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+        books, key = self._exchange.books, self.config.key
+        return [
+            tasks.create_task(books.run(), name=f"{key} books"),
+            tasks.create_task(books.snapshots.run(), name=f"{key} snapshots"),
+        ]
+
     def stop(self, reason: str) -> None:
         """Announce everything down, then let `run` close the connections and return."""
         self.stopped = True
+        self._exchange.books.stop(reason)
         for line in self._lines:
             line.stop(reason)
         self._symbols.clear()  # whatever still arrives while sockets close is nobody's
@@ -95,9 +118,10 @@ class Feed:
         return states + [stream_state(key, symbols, "down", why) for why, symbols in sorted(down.items())]
 
     def status(self) -> dict[str, Any]:
-        """Status of this exchange for the operator."""
-        lines = list(self._lines)
-        refused = {name: why for line in lines for name, why in line.refused.items()}
+        """Status of this exchange for the operator; of lines of books only what is refused, and `books`."""
+        every = list(self._lines)
+        lines = [line for line in every if not line.of_books]
+        refused = {name: why for line in every for name, why in line.refused.items()}
         return {
             "state": self._state(lines),
             "reason": next((line.reason for line in lines if line.reason), ""),
@@ -105,16 +129,23 @@ class Feed:
             "topics": sum(line.topics for line in lines),
             "refused": len(refused),
             "refused_topics": [f"{name}: {why}" for name, why in sorted(refused.items())[:REFUSED_SHOWN]],
-            "refusals": self._refusals(lines),
+            "refusals": self._refusals(every),
             "resized": self._resized(),
             "polls_failing": [{"path": path, **each} for path, each in sorted(self._polls.failing.items())],
             "next_try_s": self._exchange.breaker.next_try_s,
             "counts": self._counts(lines),
+            "books": self._books_status([line for line in every if line.of_books]),
+        }
+
+    def _books_status(self, lines: list[Line]) -> dict[str, Any]:
+        return self._exchange.books.status(time.monotonic_ns()) | {
+            "connections": sum(line.connections for line in lines),
+            "topics": sum(line.topics for line in lines),
         }
 
     def report(self) -> FeedReport:
-        """Report of its connections now, for sinks."""
-        lines, codec = list(self._lines), self._exchange.codec
+        """Report of its connections now, but for those of books, for sinks."""
+        lines, codec = [line for line in self._lines if not line.of_books], self._exchange.codec
         self._log_refusals(codec)
         return FeedReport(
             exchange=self.config.key,
@@ -172,9 +203,11 @@ class Feed:
         ]  # fmt: skip
 
     def _follow(self, tasks: asyncio.TaskGroup) -> None:
-        carried = frozenset(instrument for line in self._lines for instrument in line.instruments)
+        lines = [line for line in self._lines if not line.of_books]
+        carried = frozenset(instrument for line in lines for instrument in line.instruments)
         change = diff(carried, self.wanted)
-        for line in list(self._lines):
+        self._follow_depth(tasks)  # first, for the books of what is wanted no more go before it does
+        for line in lines:
             line.retry_refused()
             for instrument in change.stop & line.instruments:
                 self._symbols.pop(instrument.native_id, None)
@@ -188,17 +221,39 @@ class Feed:
                 self._contract_sizes[instrument.native_id] = size
             for own_url in self._exchange.sheet.urls:
                 self._line_with_room(tasks, own_url, instrument).add(instrument)
+        self._drop_empty()
+        self._follow_depth(tasks)
+
+    def _follow_depth(self, tasks: asyncio.TaskGroup) -> None:
+        """Subscribe and unsubscribe the books that have changed, of what is collected only."""
+        books, sheet = self._exchange.books, self._exchange.sheet
+        lines = [line for line in self._lines if line.of_books]
+        carried = frozenset(instrument for line in lines for instrument in line.instruments)
+        known = {instrument for instrument in self.wanted if instrument.native_id in self._symbols}
+        change = diff(carried, self.depth & known if sheet.depth.topic else ())
+        for line in lines:
+            for instrument in change.stop & line.instruments:
+                books.unfollow(instrument, NOT_SELECTED)
+                line.remove(instrument, NOT_SELECTED)
+        for instrument in sorted(change.start, key=lambda instrument: instrument.symbol):
+            books.follow(instrument)
+            self._line_with_room(tasks, sheet.url_of("depth"), instrument, of_books=True).add(instrument)
+        self._drop_empty()
+
+    def _drop_empty(self) -> None:
         for line in [line for line in self._lines if not line.instruments]:
             self._lines[line].cancel()
             self._forget(line, NOT_SELECTED)
 
-    def _line_with_room(self, tasks: asyncio.TaskGroup, own_url: str, instrument: InstrumentConfig) -> Line:
+    def _line_with_room(
+        self, tasks: asyncio.TaskGroup, own_url: str, instrument: InstrumentConfig, *, of_books: bool = False
+    ) -> Line:
         for line in self._lines:
-            if line.own_url == own_url and line.has_room(instrument):
+            if line.own_url == own_url and line.of_books == of_books and line.has_room(instrument):
                 return line
         name = f"{self.config.key}-{self._next_line}"
         self._next_line += 1
-        line = Line(name, self._exchange, own_url)
+        line = Line(name, self._exchange, own_url, of_books=of_books)
         self._lines[line] = tasks.create_task(line.run(), name=name)
         return line
 

@@ -16,7 +16,7 @@ from collectors.supervisor import Supervisor
 from core.outage import Outage
 from core.redis_client import async_redis
 from markets.follow.follower import Follower
-from markets.follow.runtime import CollectorStatus, report_status
+from markets.follow.runtime import CollectorRole, CollectorStatus, report_status
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,15 @@ REPORT_S = 1.0
 class Reporter:
     """Stores a `CollectorStatus` in Redis every second; a Redis that is down is logged once."""
 
-    def __init__(self, supervisor: Supervisor, follower: Follower, memory: Memory, redis_url: str) -> None:
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        follower: Follower,
+        memory: Memory,
+        redis_url: str,
+        role: CollectorRole = "collector",
+    ) -> None:
+        self._role: CollectorRole = role
         self._supervisor = supervisor
         self._follower = follower
         self._memory = memory
@@ -51,6 +59,7 @@ class Reporter:
             sinks={outlet.name: outlet.stats() for outlet in supervisor.outlets},
             memory=self._memory.stats(),
             lacks=supervisor.lacks,
+            role=self._role,
         )
 
     async def run(self) -> None:
@@ -62,7 +71,9 @@ class Reporter:
 
     async def _report(self, redis: Redis) -> None:
         try:
-            await report_status(redis, self.status(), partial(guard, shard=self._supervisor.shard))
+            await report_status(
+                redis, self.status(), partial(guard, shard=self._supervisor.shard, role=self._role)
+            )
         except (RedisError, OSError) as error:
             self._outage.begins("status not reported: %s", why_not_written(error, self._supervisor.shard))
         else:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from collectors.books import LiveBooks, ReadsBooks
+from collectors.books.choice import Choice, Chosen
+from collectors.books.market import gap, whole
 from collectors.exchanges.base import Codec
 from collectors.feed import Feed
 from collectors.sinks import EmitDerived, Sink
@@ -20,7 +22,17 @@ from core.clock.clocks import STOOD_STILL, Clocks, Tick, jump_in_words
 from core.outage import Outage
 from core.supervised import Part, supervise
 from markets.config import ExchangeConfig, InstrumentConfig, MarketConfig, Shard
-from markets.events import DerivedEvent, Event, FeedReport, Funding, Quote, SinkEvent, StreamState, Terms
+from markets.events import (
+    BookUpdate,
+    DerivedEvent,
+    Event,
+    FeedReport,
+    Funding,
+    MarkPrice,
+    Quote,
+    SinkEvent,
+    StreamState,
+)
 from markets.lacks import lacks
 
 logger = logging.getLogger(__name__)
@@ -30,6 +42,7 @@ DRAIN_S = 2.5  # then for all sinks together to hand on what they have
 LOSS_CHECK_S = 1.0
 CRASH_REPORTED_S = 60.0
 REPORT_S = 1.0
+CHOICE_S = 1.0
 OFFER_FIRST_S, OFFER_CEILING_S = 2.0, 60.0  # pauses before a sink is offered again what it refused
 CLOCK_CHECK_S = 1.0
 DEFAULT_TIMING = Timing()
@@ -126,6 +139,11 @@ class Outlet:
         return self.wants is None or Quote in self.wants
 
     @property
+    def wants_books(self) -> bool:
+        """Whether the updates of followed books come into the channel."""
+        return self.wants is not None and BookUpdate in self.wants
+
+    @property
     def wants_terms(self) -> bool:
         """Whether mark prices and funding come into the channel."""
         return self.wants is None or Funding in self.wants
@@ -176,6 +194,8 @@ class Supervisor:
         self.outlets = outlets
         self._fed = [outlet for outlet in outlets if outlet.wants_market]
         self._informed = [outlet for outlet in outlets if outlet.wants_terms]
+        self._booked = [outlet for outlet in outlets if outlet.wants_books]
+        self._outlets = {MarkPrice: self._informed, Funding: self._informed, BookUpdate: self._booked}
         self.feeds: dict[str, Feed] = {}
         self.shard = shard
         self._codecs = codecs
@@ -185,7 +205,9 @@ class Supervisor:
         self.books = LiveBooks()
         for outlet in outlets:
             outlet.lend(self.books)
-        for outlet in self._fed:
+        self._choice = Choice()
+        self.chosen = Chosen()
+        for outlet in {*self._fed, *self._booked}:
             outlet.channel.fetch_from(self._turns.hand_on)
         self.lacks: tuple[str, ...] = ()
         self.counters: Counter[str] = Counter()
@@ -205,8 +227,22 @@ class Supervisor:
         for key in self.feeds.keys() - wanted.keys():
             self._stop_feed(key, "exchange disabled")
         self._announce_uncollected(config)
+        collected = {key: self._instruments(config, key) for key in wanted}
+        self._choice.configure(config.depth, collected.values())
         for key, exchange in wanted.items():
-            self._apply_to(exchange, self._instruments(config, key))
+            self._apply_to(exchange, collected[key])
+        self.follow_books()
+
+    def follow_books(self) -> None:
+        """Follow the books that are wanted now; of those that stay nothing is touched."""
+        chosen = self._choice.choose(self.books.ranked, time.monotonic())
+        if chosen.refused and chosen.refused != self.chosen.refused:
+            self.counters["books_refused"] += len({*chosen.refused} - {*self.chosen.refused})
+        self.chosen = chosen
+        for key, feed in self.feeds.items():
+            followed = frozenset(each for each in chosen.followed if each.exchange == key)
+            if followed != feed.depth:
+                feed.follow_books(followed)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Collect until `stop` is set, then close sockets, drain the sinks and return."""
@@ -218,6 +254,7 @@ class Supervisor:
                 tasks.create_task(self._offer_again(), name="refused configurations"),
                 tasks.create_task(self._publish_reports(), name="reports"),
                 tasks.create_task(self._watch_clocks(), name="clocks"),
+                tasks.create_task(self._choose_books(), name="choice of books"),
             ]
             for feed in self.feeds.values():
                 self._start(feed)
@@ -227,8 +264,8 @@ class Supervisor:
             await self._shut_down(sinks)
 
     def emit(self, events: Sequence[Event]) -> None:
-        """Hand events, all of them Terms or none, to the channel of every sink that wants such."""
-        for outlet in self._informed if isinstance(events[0], Terms) else self._fed:
+        """Hand events, of one kind (terms, books, all others), to every sink that wants such."""
+        for outlet in self._outlets.get(type(events[0]), self._fed):
             outlet.channel.put_many(events)
 
     def status(self) -> dict[str, dict[str, Any]]:
@@ -245,7 +282,8 @@ class Supervisor:
             self._stop_feed(exchange.key, "address changed")
             running = None
         if running is None:
-            running = Feed(self._codecs[exchange.key], exchange, self.emit, self._timing, self._turns)
+            codec = self._codecs[exchange.key]
+            running = Feed(codec, exchange, self.emit, self._timing, self._turns, self.books)
             self.feeds[exchange.key] = running
             self._start(running)
         running.apply(instruments)
@@ -301,6 +339,12 @@ class Supervisor:
         backoff = self._timing.backoff()
         await supervise(name, part, logger, self.counters, over=finished, backoff=backoff)
 
+    async def _choose_books(self) -> None:
+        """Follow the scanner's best routes, where the rule asks for it."""
+        while True:
+            await asyncio.sleep(CHOICE_S)
+            self.follow_books()
+
     async def _publish_losses(self) -> None:
         """Mark in a channel that dropped events: a gap everywhere, then what is up and down now."""
         while True:
@@ -353,7 +397,11 @@ class Supervisor:
                 outlet.channel.put_many(reports)
 
     def _mark_gap(self, outlet: Outlet, lost: int) -> None:
+        if outlet.wants_books:
+            stamps = self._turns.stamps()
+            outlet.channel.put_many([gap(key, stamps) for key, _book in self.books])
         if not outlet.wants_market:
+            self._restate(outlet)
             return
         reason = f"{lost} events dropped: {outlet.name} is too slow"
         for key, feed in self.feeds.items():
@@ -363,6 +411,10 @@ class Supervisor:
         self._restate(outlet)
 
     def _restate(self, outlet: Outlet) -> None:
+        if outlet.wants_books:
+            stamps = self._turns.stamps()
+            known = [whole(key, book, stamps) for key, book in self.books if book.is_known(stamps[1])]
+            outlet.channel.put_many(known)
         if not outlet.wants_market:
             return
         for feed in self.feeds.values():

@@ -153,7 +153,8 @@ class ListingConfig(Struct, frozen=True, gc=False):
     `counts_as` coin is `multiplier` times cheaper
     than what is listed (1000PEPE counts as PEPE with 1000). `volume` is of 24 h in quote currency,
     None where the exchange did not say. `status` is the exchange's own word. `contract_size` as of the
-    instrument; `expires_us` is an announced last settlement, µs since the epoch.
+    instrument; `expires_us` is an announced last settlement, µs since the epoch. Orders are multiples of
+    `lot_size`, in coins of `symbol`.
     """
 
     exchange: str
@@ -169,6 +170,7 @@ class ListingConfig(Struct, frozen=True, gc=False):
     min_notional: float | None = None
     contract_size: float | None = 1.0
     expires_us: int | None = None
+    lot_size: float | None = None
 
 
 class PairConfig(Struct, frozen=True):
@@ -225,6 +227,7 @@ class GateTerms(Struct, frozen=True):
     mark_max_age_s: float = 60.0  # no mark price older than this is believed
     min_swap_volume: float = 0.0  # as min_volume, of swap legs: the higher of the two counts
     expiry_hours: float = 24.0  # no leg with a last settlement, or a delisting, announced within this
+    min_edge_at_size_bps: float = 0.0  # by depth, at the size of a filter that has one
 
 
 class Opportunity(Struct, frozen=True):
@@ -259,6 +262,9 @@ class FilterConfig(Struct, frozen=True):
     `close_edge_bps` (None: the opening threshold itself). No leg may be older than `max_age_ms`, and above
     `max_unproven_edge_bps` it must be proven that both exchanges mean the same coin.
 
+    With `my_size` (in USDT) it asks depth: at that size the edge must be at least `min_edge_at_size_bps`, and
+    the profit at least `min_profit` (USDT).
+
     Of a position held for `holding_hours` the net edge must be at least `min_net_edge_bps`, with the exit
     spread of `exit_assumption`. Without `settlement_wanted` no swap leg may settle within that time.
     """
@@ -285,6 +291,9 @@ class FilterConfig(Struct, frozen=True):
     exit_assumption: ExitAssumption = "zero"
     min_net_edge_bps: float | None = None
     settlement_wanted: bool = True
+    my_size: float | None = None
+    min_edge_at_size_bps: float | None = None  # None: as the gates say
+    min_profit: float | None = None
 
     def passes(self, spread_pct: float, edge_bps: float) -> bool:
         """Whether live values meet the filter; `edge_bps` is the better of the two directions."""

@@ -13,7 +13,7 @@ Two clocks on every event, plus one for ages:
 `okx:swap` for its perpetual swaps, whose `symbol` names the settle coin (`BTC/USDT:USDT`).
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 from numpy import float64
@@ -208,14 +208,37 @@ class LegPrice(Struct, frozen=True, gc=False):
     taker_fee_bps: float | None = None
 
 
-class Moment(Struct, frozen=True):
-    """An opportunity at one moment: edge after both taker fees, executable size in quote currency."""
+PROFIT_SIZES: Final = (100.0, 1_000.0, 10_000.0)
+"""Sizes, in USDT, at which the profit of an opportunity is kept."""
+
+
+class AtDepth(Struct, frozen=True, gc=False):
+    """An opportunity by both order books at one moment: money in USDT, after both taker fees.
+
+    `profits` are at PROFIT_SIZES, None where the books that are known hold less. `best_size` is the largest
+    size of which every part has an edge of at least 0, and so the one with the highest profit; both are 0
+    where the best levels have none. Edge and profit at the filter's own size are None where it has none.
+    """
+
+    profits: tuple[float | None, float | None, float | None]
+    best_size: float
+    best_profit: float
+    my_edge_bps: float | None = None
+    my_profit: float | None = None
+
+
+class Moment(Struct, frozen=True, omit_defaults=True):
+    """An opportunity at one moment: edge after both taker fees, executable size in quote currency.
+
+    `depth` is None where a book was not followed, or not known.
+    """
 
     ts_us: int
     edge_bps: float
     size: float
     buy: LegPrice
     sell: LegPrice
+    depth: AtDepth | None = None
 
 
 EpisodePhase = Literal["open", "peak", "close"]

@@ -211,11 +211,11 @@ def listings(worths: Worths) -> Iterator[ListingConfig]:
         .values_list(
             "exchange__key", "symbol__name", "native_id", "symbol__base", "symbol__quote", "counts_as__name",
             "multiplier", "quote_volume_24h", "active", "status", "min_notional", "kind", "contract_size",
-            "expires_at", "exchange__min_volume", "exchange__max_volume",
+            "expires_at", "lot_size", "exchange__min_volume", "exchange__max_volume",
         )
         .order_by("exchange__key", "kind", "symbol__name")
     )  # fmt: skip
-    for *names, alias, multiplier, volume, active, status, least, kind, size, expires_at, low, high in rows:
+    for *names, alias, multiplier, volume, active, status, least, kind, size, ends, lot, low, high in rows:
         if in_bounds(worths.volume(_float(volume), names[4]), _float(low), _float(high)):
             # The database makes every name again for every row: one of each is a third of the memory.
             exchange, symbol, native_id, base, quote = map(intern, names)
@@ -223,7 +223,7 @@ def listings(worths: Worths) -> Iterator[ListingConfig]:
                 intern(market_key(exchange, kind)), symbol, native_id, base, quote,
                 intern(coin_symbol(alias or symbol)), float(multiplier), _float(volume), active,
                 intern(status), _float(least), _coins(size),
-                None if expires_at is None else us_of(expires_at),
+                None if ends is None else us_of(ends), _float(lot),
             )  # fmt: skip
 
 
@@ -441,6 +441,9 @@ def _filter_config(row: OpportunityFilter) -> FilterConfig:
         exit_assumption=cast(ExitAssumption, row.exit_assumption),
         min_net_edge_bps=_float(row.min_net_edge_bps),
         settlement_wanted=row.settlement_wanted,
+        my_size=_float(row.my_size),
+        min_edge_at_size_bps=_float(row.min_edge_at_size_bps),
+        min_profit=_float(row.min_profit),
     )
 
 

@@ -66,7 +66,12 @@ class AlertRuleAdmin(GuardedAdmin):
         (None, {"fields": ("name", "enabled", "what", "severity", "would_fire_now")}),
         (
             _("For opportunities"),
-            {"fields": ("filter", "min_edge_bps", "min_size"), "description": _("Empty for health rules.")},
+            {
+                "fields": (
+                    "filter", "min_edge_bps", "min_size", "min_edge_at_size_bps", "min_profit", "profit_size",
+                ),
+                "description": _("Empty for health rules."),
+            },
         ),
         (
             _("For funding spreads"),

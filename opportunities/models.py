@@ -1,6 +1,7 @@
 """Opportunities that the collectors found, a row each, and the thresholds of a pair's verdict."""
 
 import datetime
+from typing import Any
 
 import msgspec
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -12,6 +13,12 @@ from core.names.chart_ids import chart_id_of
 from core.names.plain_fields import LinesField, NameField
 from markets.events import Moment
 from markets.models import OpportunityFilter
+
+
+def _of_depth(name: Any) -> models.FloatField:  # type: ignore[type-arg]  # no generic at run time
+    return models.FloatField(
+        name, null=True, help_text=_("At the peak, by both order books. Empty: they were not known.")
+    )
 
 
 class OpportunityEpisode(models.Model):
@@ -45,6 +52,13 @@ class OpportunityEpisode(models.Model):
     )
     open_size = models.FloatField(_("size at open"), help_text=_("Executable, in quote currency."))
     peak_size = models.FloatField(_("size at peak"), help_text=_("Executable, in quote currency."))
+    peak_profit_100 = _of_depth(_("profit at 100 USDT"))
+    peak_profit_1000 = _of_depth(_("profit at 1,000 USDT"))
+    peak_profit_10000 = _of_depth(_("profit at 10,000 USDT"))
+    peak_best_size = _of_depth(_("best size, USDT"))
+    peak_best_profit = _of_depth(_("profit at the best size, USDT"))
+    peak_my_edge_bps = _of_depth(_("edge at the filter's size, bps"))
+    peak_my_profit = _of_depth(_("profit at the filter's size, USDT"))
     at_open = models.JSONField(_("both legs at open"))
     at_peak = models.JSONField(_("both legs at peak"))
     at_close = models.JSONField(_("both legs at close"), null=True)

@@ -10,7 +10,7 @@ from django.db import DataError, IntegrityError, transaction
 from django.utils import timezone
 
 from markets.config import Shard
-from markets.events import Episode, Moment
+from markets.events import AtDepth, Episode, Moment
 from markets.models import OpportunityFilter
 from opportunities.models import OpportunityEpisode
 
@@ -81,6 +81,7 @@ def _row(episode: Episode, now: datetime.datetime, filter_id: int | None) -> Opp
         close_edge_bps=None if closed is None else closed.edge_bps,
         open_size=opened.size,
         peak_size=peak.size,
+        **_peak_depth(peak.depth),
         at_open=_json(opened),
         at_peak=_json(peak),
         at_close=None if closed is None else _json(closed),
@@ -90,6 +91,21 @@ def _row(episode: Episode, now: datetime.datetime, filter_id: int | None) -> Opp
         moved_on=episode.moved_on,
         moved_side=episode.moved_side,
     )
+
+
+def _peak_depth(depth: AtDepth | None) -> dict[str, float | None]:
+    if depth is None:
+        return {}
+    small, middle, large = depth.profits
+    return {
+        "peak_profit_100": small,
+        "peak_profit_1000": middle,
+        "peak_profit_10000": large,
+        "peak_best_size": depth.best_size,
+        "peak_best_profit": depth.best_profit,
+        "peak_my_edge_bps": depth.my_edge_bps,
+        "peak_my_profit": depth.my_profit,
+    }
 
 
 def _time(ts_us: int) -> datetime.datetime:

@@ -101,8 +101,7 @@ class MarketFeed:
         book = exchange.as_quoted(listing, self.snapshot(exchange, listing))
         ladder.move((book.bid, book.bid_size, book.ask, book.ask_size), book.ts_ms)
         instrument.sequence = ladder.last
-        if exchange.follows(listing.symbol):
-            instrument.ladder = ladder
+        instrument.ladder = ladder if exchange.follows(listing.symbol) else None
         return ladder
 
     def _ladder(self, instrument: Instrument) -> Ladder:
@@ -164,8 +163,8 @@ class MarketFeed:
             ladder, shown = instrument.ladder, exchange.as_quoted(listing, book)
             best = (shown.bid, shown.bid_size, shown.ask, shown.ask_size)
             if change := ladder.move(best, shown.ts_ms):
-                instrument.sequence = ladder.last
                 self._depth(exchange, listing, ladder, change)
+                instrument.sequence = ladder.last
 
     def _book(self, instrument: Instrument) -> Book:
         """Half a spread around the exchange's price, rounded outwards to the tick."""

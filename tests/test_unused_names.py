@@ -23,7 +23,6 @@ FRAMEWORKS: Final = re.compile(r"Command|\w+Config|urlpatterns|handler\d+")
 MAY_BE: Final = {
     "accounts.sessions.SessionStore": "Django takes it from the module that SESSION_ENGINE names",
     "engine.charts.thinning.MIN_CAP": "the least cap that `thin` promises to keep, from which its test draws",
-    "engine.books.walk.Route": "the edge at a size, on which nothing is shown before depth is subscribed",
     "history.read.reading.open_answers": "how many readers are open: what tests of leaks ask",
     "realtime.scanner.wire.UNKNOWN": "a value of the wire format, beside its siblings",
     "realtime.scanner.wire.PASS": "a value of the wire format, beside its siblings",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Literal, TypeVar
+from urllib.parse import quote_plus
 
 import msgspec
 from msgspec import Struct
@@ -117,6 +118,15 @@ class Codec(ABC):
     def topics(self, native_id: str) -> tuple[Topic, ...]:
         """The topics of an instrument: one of quotes, one of trades, and of a swap what says its funding."""
 
+    def depth_topic(self, native_id: str) -> Topic:
+        """The topic of an instrument's book, which is subscribed for chosen ones only."""
+        name = self.sheet.depth.topic.format(id=native_id, lower=native_id.lower())
+        return Topic("depth", native_id, name)
+
+    def snapshot_path(self, native_id: str) -> str:
+        """The path of the request whose answer `snapshot` decodes."""
+        return self.sheet.depth.snapshot.format(id=quote_plus(native_id))
+
     @abstractmethod
     def subscribe(self, topics: Sequence[Topic], request_id: int) -> str:
         """The request text that subscribes one batch."""
@@ -141,10 +151,10 @@ class Codec(ABC):
         groups: dict[str, list[Topic]] = {}
         for topic in topics:
             groups.setdefault(topic.channel if self.sheet.one_channel_per_request else "", []).append(topic)
-        size = self.sheet.topics_per_request
         return [
             batch
             for group in groups.values()
+            for size in (self.sheet.per_request(group[0]),)
             for start in range(0, len(group), size)
             for batch in self._within_bytes(group[start : start + size])
         ]

@@ -16,7 +16,7 @@ from msgspec import Struct
 from collectors.exchanges.base import OFF_FAST_PATH, Codec, Control, Decoded
 from collectors.exchanges.depth import book_update
 from collectors.exchanges.reading import compact, readable, request_id, table, tables, text, why
-from collectors.exchanges.sheet import DataSheet, Topic
+from collectors.exchanges.sheet import DataSheet, Depth, Topic
 from collectors.exchanges.swaps import HOURS, SwapCodec
 from collectors.exchanges.times import Millis
 from collectors.exchanges.wire import FastId, FastNumber, FastPathKey, Positive
@@ -112,6 +112,8 @@ class Binance(Codec):
         requests_per_second=4,  # 5 messages a second, our pongs included; over it: disconnected
         silence_s=60,  # the server pings every 20 s
         life_s=24 * 3600,
+        # A request weighs 50 of the 6,000 a minute.
+        depth=Depth("{lower}@depth@100ms", "/api/v3/depth?symbol={id}&limit=1000", 1000),
     )
     kinds: ClassVar[frozenset[str]] = frozenset((*QUOTES, "trade"))
     book_rule: ClassVar[Rule] = OVERLAPPING
@@ -255,6 +257,8 @@ class BinanceSwap(SwapCodec, Binance):
         silence_s=60,  # the server pings every 3 min only: then a request tests whether it lives
         life_s=24 * 3600,
         polled=("/fapi/v1/fundingInfo",),
+        # A request weighs 20 of the 2,400 a minute.
+        depth=Depth("{lower}@depth@100ms", "/fapi/v1/depth?symbol={id}&limit=1000", 1000),
     )
     kinds = frozenset((*QUOTES, "trade", "aggTrade", MARKS))
     book_rule = Chained(straddles=True, waits=True)

@@ -31,7 +31,7 @@ from collectors.exchanges.reading import (
     text,
     why,
 )
-from collectors.exchanges.sheet import DataSheet, Topic
+from collectors.exchanges.sheet import DataSheet, Depth, Topic
 from collectors.exchanges.swaps import HOURS, SwapCodec
 from collectors.exchanges.times import FAR_US, Millis, moment_us
 from collectors.exchanges.wire import NOT_EMPTY, FastId, FastPathKey, FastText, Positive
@@ -120,6 +120,7 @@ class BingX(Codec):
         requests_per_second=8,  # fewer than 10
         silence_s=20,  # the server pings every 5 s
         binary=True,
+        depth=Depth("{id}@incrDepth"),
     )
     kinds: ClassVar[frozenset[str]] = frozenset((QUOTES, TRADES))
     book_rule = Rising(falls="gap")

@@ -29,7 +29,7 @@ from collectors.exchanges.reading import (
     topics_in,
     why,
 )
-from collectors.exchanges.sheet import DataSheet, Topic
+from collectors.exchanges.sheet import DataSheet, Depth, Topic
 from collectors.exchanges.swaps import HOURS, SwapCodec, is_said
 from collectors.exchanges.times import Millis
 from collectors.exchanges.wire import NOT_EMPTY, FastId, FastLevel, FastPathKey, FastText, Positive
@@ -135,6 +135,7 @@ class Bitget(Codec):
         ping_s=30,
         request_bytes=4096,
         requests_per_hour=240,
+        depth=Depth("books:{id}"),
     )
     kind: ClassVar[str] = "SPOT"
     """How `instType` ends."""

@@ -31,7 +31,7 @@ from collectors.exchanges.reading import (
     text,
     why,
 )
-from collectors.exchanges.sheet import DataSheet, Topic
+from collectors.exchanges.sheet import DataSheet, Depth, Topic
 from collectors.exchanges.swaps import HOURS, SwapCodec, is_said
 from collectors.exchanges.times import FAR_MS, Millis
 from collectors.exchanges.wire import NOT_EMPTY, FastId, FastLevel, FastPathKey, FastText, Positive
@@ -105,6 +105,7 @@ class Bybit(Codec):
         requests_per_second=10,
         silence_s=45,
         ping_s=20,
+        depth=Depth("orderbook.200.{id}"),
     )
     channels: ClassVar[tuple[str, ...]] = (QUOTES, TRADES)
     book_rule = Rising(falls="stale")

@@ -17,7 +17,7 @@ from msgspec import Struct
 from collectors.exchanges.base import OFF_FAST_PATH, Codec, Control, Decoded
 from collectors.exchanges.depth import book_update
 from collectors.exchanges.reading import books, compact, readable, request_id, table, tables, taker, text, why
-from collectors.exchanges.sheet import DataSheet, Topic
+from collectors.exchanges.sheet import DataSheet, Depth, Topic
 from collectors.exchanges.swaps import SECONDS, SwapCodec
 from collectors.exchanges.times import FIRST_S, LAST_S, Millis
 from collectors.exchanges.wire import (
@@ -125,14 +125,19 @@ class Gate(Codec):
         key="gate",
         name="Gate",
         ws_url="wss://api.gateio.ws/ws/v4/",
-        rest_url="https://api.gateio.ws/api/v4",
+        rest_url="https://api.gateio.ws",
         topics_per_connection=400,  # not published
         topics_per_request=50,
         requests_per_second=10,
         silence_s=45,
         ping_s=10,
         one_channel_per_request=True,
-    )
+        depth=Depth(
+            "spot.order_book_update:{id},100ms",
+            "/api/v4/spot/order_book?currency_pair={id}&limit=100&interval=0&with_id=true",
+            100, snapshots_per_second=5, is_alone=True,
+        ),
+    )  # fmt: skip
     channels: ClassVar[tuple[str, ...]] = (QUOTES, TRADES, NEWER_TRADES)  # quotes first, then trades
     book_rule = COUNTED
     heartbeat: ClassVar[str] = "spot.ping"
@@ -277,7 +282,12 @@ class GateSwap(SwapCodec, Gate):
         sized_in="contract",
         headers={"X-Gate-Size-Decimal": "1"},
         polled=("/api/v4/futures/usdt/contracts",),
-    )
+        depth=Depth(
+            "futures.order_book_update:{id},100ms,100",
+            "/api/v4/futures/usdt/order_book?contract={id}&limit=100&interval=0&with_id=true",
+            100, snapshots_per_second=5, is_alone=True,
+        ),
+    )  # fmt: skip
     row_id = "name"
     size_fields = ("quanto_multiplier",)
     channels = (SWAP_QUOTES, SWAP_TRADES, SWAP_TICKERS)
@@ -377,8 +387,8 @@ def _taken(size: Any) -> tuple[Side | None, Any]:
 
 def _request(event: str, topics: Sequence[Topic], request_id: int) -> str:
     channel = topics[0].name.partition(":")[0]
-    pairs = [topic.native_id for topic in topics]
-    return compact({"id": request_id, "channel": channel, "event": event, "payload": pairs})
+    payload = [word for topic in topics for word in topic.name.partition(":")[2].split(",")]
+    return compact({"id": request_id, "channel": channel, "event": event, "payload": payload})
 
 
 def _fast_us(ms: str) -> int:

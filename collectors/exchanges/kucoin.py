@@ -30,7 +30,7 @@ from collectors.exchanges.reading import (
     text,
     why,
 )
-from collectors.exchanges.sheet import DataSheet, Topic
+from collectors.exchanges.sheet import DataSheet, Depth, Topic
 from collectors.exchanges.swaps import MILLISECONDS, SwapCodec, is_said
 from collectors.exchanges.times import Millis, Nanos
 from collectors.exchanges.wire import Contracts, FastId, FastLevel, FastPathKey, FastText, Positive
@@ -151,6 +151,7 @@ class KuCoin(Codec):
         life_s=24 * 3600,
         token_path="/api/v1/bullet-public",  # noqa: S106  # nosec B106 # an address
         one_channel_per_request=True,
+        depth=Depth("/market/level2:{id}", "/api/v1/market/orderbook/level2_100?symbol={id}", 100, 5),
     )
     channels: ClassVar[tuple[str, ...]] = (QUOTES, TICKERS, TRADES)
     book_rule = OVERLAPPING
@@ -315,6 +316,7 @@ class KuCoinSwap(SwapCodec, KuCoin):
         rest_url="https://api-futures.kucoin.com",
         sized_in="contract",
         polled=("/api/v1/contracts/active",),
+        depth=Depth("/contractMarket/level2:{id}", "/api/v1/level2/snapshot?symbol={id}", 1000, 3),
     )
     size_fields = ("multiplier",)
     channels = (SWAP_QUOTES, OLDER_QUOTES, SWAP_TRADES, INSTRUMENT)

@@ -26,7 +26,7 @@ from collectors.exchanges.base import OFF_FAST_PATH, Codec, Control, Decoded
 from collectors.exchanges.depth import book_update
 from collectors.exchanges.order import update_id
 from collectors.exchanges.reading import INFINITY, books, compact, is_no, readable, tables, text, why
-from collectors.exchanges.sheet import DataSheet, Topic
+from collectors.exchanges.sheet import DataSheet, Depth, Topic
 from collectors.exchanges.swaps import HOURS, SwapCodec, is_said
 from collectors.exchanges.times import FAR_MS, Millis, is_near, moment_us
 from collectors.exchanges.wire import (
@@ -43,6 +43,7 @@ from markets.events import BookKind, BookUpdate, Quote, Side, Terms, Trade
 
 QUOTES = "spot@public.aggre.bookTicker.v3.api.pb@100ms@"
 TRADES = "spot@public.aggre.deals.v3.api.pb@100ms@"
+DEPTH = "spot@public.aggre.depth.v3.api.pb@100ms@"
 QUOTE_BODIES = ("publicAggreBookTicker", "publicBookTicker")
 TRADE_BODIES = ("publicAggreDeals", "publicDeals")
 BOOK_BODIES = ("publicAggreDepths", "publicLimitDepths")
@@ -121,6 +122,7 @@ class Mexc(Codec):
         ping_s=20,
         life_s=24 * 3600,
         binary=True,
+        depth=Depth(DEPTH + "{id}", "/api/v3/depth?symbol={id}&limit=1000", 1000, 5),
     )
     book_rule = COUNTED
 
@@ -279,6 +281,7 @@ class MexcSwap(SwapCodec):
         life_s=24 * 3600,
         sized_in="contract",
         polled=("/api/v1/contract/funding_rate", "/api/v1/contract/detail"),
+        depth=Depth("depth:{id}", "/api/v1/contract/depth/{id}?limit=1000", 1000, 3),  # 10 in 2 s are allowed
     )
     size_fields = ("contractSize",)
     book_rule = COUNTED

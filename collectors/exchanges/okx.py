@@ -30,7 +30,7 @@ from collectors.exchanges.reading import (
     topics_in,
     why,
 )
-from collectors.exchanges.sheet import DataSheet, Topic
+from collectors.exchanges.sheet import DataSheet, Depth, Topic
 from collectors.exchanges.swaps import SECONDS, SwapCodec
 from collectors.exchanges.times import Millis, moment_us
 from collectors.exchanges.wire import ContractLevel, Contracts, FastId, FastLevel, FastText, Positive
@@ -143,6 +143,7 @@ class Okx(Codec):
         ping_s=20,  # dropped after 30 s without a frame
         request_bytes=64 * 1024,
         requests_per_hour=480,
+        depth=Depth("books:{id}"),
     )
     channels: ClassVar[frozenset[str]] = frozenset((QUOTES, TICKERS, TRADES, ALL_TRADES)) | BOOKS
     book_rule = Chained(straddles=False, waits=False)

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
-Channel = Literal["quote", "trade", "funding"]
-"""What a topic carries: `funding` what an exchange says of a swap, mark and index price or funding or all."""
+Channel = Literal["quote", "trade", "funding", "depth"]
+"""What a topic carries: `funding` what an exchange says of a swap, mark and index price or funding or all;
+`depth` the changes of its book."""
 
 
 class Topic(NamedTuple):
@@ -14,6 +15,24 @@ class Topic(NamedTuple):
     channel: Channel
     native_id: str
     name: str
+
+
+class Depth(NamedTuple):
+    """How one market says its books: the name of the topic, `{id}` its native id (`{lower}`: in lower case).
+
+    Where deltas wait for a snapshot (`Codec.book_rule`), `snapshot` is the path (GET) that has it, with at
+    most `levels` a side; it is asked for at most so many times a second, so that the limits of the exchange
+    have room for what else is asked. `is_alone` is for those whose requests name one book each.
+    """
+
+    topic: str
+    snapshot: str = ""
+    levels: int | None = None
+    snapshots_per_second: float = 1.0
+    is_alone: bool = False
+
+
+NO_DEPTH: Final = Depth("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +44,12 @@ class DataSheet:
     the test that precedes it, the connection counts as dead; `life_s` is when the exchange cuts every
     connection. `token_path` is the REST path (POST) that hands out a connection token, where there is
     one, and then a welcome frame precedes the first request. `requests_per_hour` bounds subscribe and
-    unsubscribe requests of one connection; `one_channel_per_request` is for exchanges whose requests name a
-    channel once and then its instruments. `binary` is for those whose pushes are binary frames. `sized_in`
-    is what a size on the wire counts: coins, or contracts. `ws_urls` has the addresses of channels that are
-    not at `ws_url`: an instrument's topics go over as many connections as there are addresses. `headers` are
-    sent when connecting. `polled` are REST paths (GET) whose answers, all symbols in one, say what no channel
-    does: `Codec.polled` reads them.
+    unsubscribe requests of one connection; `one_channel_per_request` is for exchanges whose requests name
+    a channel once and then its instruments. `binary` is for those whose pushes are binary frames.
+    `sized_in` is what a size on the wire counts: coins, or contracts. `ws_urls` has the addresses of
+    channels that are not at `ws_url`: an instrument's topics go over as many connections as there are
+    addresses. `headers` are sent when connecting. `depth` says how books are had. `polled` are REST paths
+    (GET) whose answers, all symbols in one, say what no channel does: `Codec.polled` reads them.
     """
 
     key: str
@@ -52,6 +71,11 @@ class DataSheet:
     ws_urls: Mapping[Channel, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     polled: tuple[str, ...] = ()
+    depth: Depth = NO_DEPTH
+
+    def per_request(self, topic: Topic) -> int:
+        """Return how many topics like this one a request carries."""
+        return 1 if topic.channel == "depth" and self.depth.is_alone else self.topics_per_request
 
     def url_of(self, channel: Channel) -> str:
         """Return the address of the socket that carries a channel."""

@@ -60,6 +60,8 @@ class Connection:
         self._timing = exchange.timing
         self._refusals = Refusals(exchange.timing) if refusals is None else refusals
         self._on_change = on_change
+        self._books = exchange.books
+        self._epoch = exchange.books.opened(on_change)
         self._requests = Requests()
         self._test_id = 0  # of the last test of a silence
         self._turns = exchange.turns
@@ -195,7 +197,7 @@ class Connection:
         A state is stamped when it is published: what follows must not look older than it, or a reader that
         sorts by time (a replay) would put it before the state.
         """
-        codec, data, terms = self._codec, list[Event](), list[Event]()
+        codec, data, terms, books = self._codec, list[Event](), list[Event](), list[BookUpdate]()
         codec.order = self._order
         if read_ns >= codec.lateness.due_ns:
             codec.lateness.reckon(read_ns)
@@ -209,7 +211,7 @@ class Connection:
                 elif isinstance(event, Terms):
                     terms.append(event)
                 elif isinstance(event, BookUpdate):
-                    self.counts["unasked_books"] += 1  # no channel of them is subscribed
+                    books.append(event)
                 else:
                     self._hand_on(data)
                     data = []
@@ -222,6 +224,7 @@ class Connection:
             self._see(data[-1])
         self._hand_on(data)
         self._hand_on(terms)
+        self._take(books)
 
     def _is_news(self, trade: Trade) -> bool:
         """Whether a trade is one to emit: not from before the subscription, and not seen lately."""
@@ -249,6 +252,10 @@ class Connection:
     def _hand_on(self, data: Sequence[Event]) -> None:
         if data and not self.ended:
             self._emit(data)
+
+    def _take(self, books: Sequence[BookUpdate]) -> None:
+        if books and not self.ended:
+            self._books.take(books, self._epoch)
 
     def _answer(self, control: Control) -> None:
         if control.message:
@@ -297,6 +304,7 @@ class Connection:
             self.acked[topic] = ""
             self.refused.pop(topic, None)
         self._refusals.taken(topics)
+        self._books.subscribed(topics, self._epoch)
         self._on_change()
 
     def _refuse(self, topic: Topic, reason: str) -> None:
@@ -363,6 +371,7 @@ class Connection:
             return
         self.ended = reason
         self._requests.finish_all(reason)
+        self._books.ended(self._epoch, reason)
         self._on_change()
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
+from collectors.books import LiveBooks
+from collectors.books.market import MarketBooks
 from collectors.exchanges.base import Codec
 from collectors.recent_trades import RecentTrades
 from collectors.sockets.breaker import Breaker
@@ -17,8 +19,14 @@ Emit = Callable[[Sequence[Event]], None]
 class FollowedExchange:
     """An exchange as the operator configured it, its codec, and where its events go."""
 
-    def __init__(
-        self, config: ExchangeConfig, codec: Codec, emit: Emit, timing: Timing, turns: Turns
+    def __init__(  # noqa: PLR0917
+        self,
+        config: ExchangeConfig,
+        codec: Codec,
+        emit: Emit,
+        timing: Timing,
+        turns: Turns,
+        books: LiveBooks | None = None,
     ) -> None:
         self.config = config
         self.codec = codec
@@ -29,3 +37,4 @@ class FollowedExchange:
         self.trades = RecentTrades()
         self.breaker = Breaker(config.key, timing)
         self.connects = Pace(timing.connect_gap_s)
+        self.books = MarketBooks(self, LiveBooks() if books is None else books)

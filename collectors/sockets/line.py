@@ -27,13 +27,17 @@ class Line:
 
     It says in the event stream which of its symbols are up and down: up once the quote topic is
     acked on a living connection, down when there is none any more. A line to an address that has no quotes
-    has its first channel in their place, and says nothing.
+    has its first channel in their place, and says nothing. Nor does a line of books (`of_books`), which
+    carries these and nothing else: what happens to it touches no quote.
     """
 
-    def __init__(self, name: str, exchange: FollowedExchange, own_url: str = "") -> None:
+    def __init__(
+        self, name: str, exchange: FollowedExchange, own_url: str = "", *, of_books: bool = False
+    ) -> None:
         self.name = name
         self.own_url = own_url or exchange.sheet.ws_url
-        self.has_quotes = self.own_url == exchange.sheet.ws_url
+        self.of_books = of_books
+        self.has_quotes = self.own_url == exchange.sheet.ws_url and not of_books
         self.instruments: set[InstrumentConfig] = set()
         self.up: set[str] = set()
         self.refusals = Refusals(exchange.timing)
@@ -46,7 +50,9 @@ class Line:
         self._breaker = exchange.breaker
         self._backoff = exchange.timing.backoff()
         self._wanted: dict[Topic, str] = {}  # -> symbol
-        self._leading: Channel = "quote" if self.has_quotes else exchange.sheet.channels_of(self.own_url)[0]
+        self._leading: Channel = "depth" if of_books else "quote"
+        if not (of_books or self.has_quotes):
+            self._leading = exchange.sheet.channels_of(self.own_url)[0]
         self._said_refused: dict[str, str] = {}  # symbol -> the reason its listeners have received
         self._connections: list[Connection] = []
         self._wake = asyncio.Event()
@@ -104,6 +110,8 @@ class Line:
 
     def topics_of(self, instrument: InstrumentConfig) -> list[Topic]:
         """Topics of an instrument that are at this line's address."""
+        if self.of_books:
+            return [self._codec.depth_topic(instrument.native_id)]
         topics, url_of = self._codec.topics(instrument.native_id), self._exchange.sheet.url_of
         return [topic for topic in topics if url_of(topic.channel) == self.own_url]
 
@@ -214,6 +222,8 @@ class Line:
     async def _follow(self, connection: Connection) -> None:
         """Subscribe and unsubscribe what has changed since the last request on this connection."""
         gone = sorted(connection.topics - self._wanted.keys())
+        if self.of_books:
+            gone += self._to_renew(connection)  # what is not subscribed any more is subscribed below
         if gone:
             await connection.unsubscribe(gone)
         self.refusals.keep(self._wanted)
@@ -223,6 +233,11 @@ class Line:
         if new:
             await connection.subscribe(new)
         self._settle()
+
+    def _to_renew(self, connection: Connection) -> list[Topic]:
+        """Topics whose subscription is begun again so that a snapshot of the book comes."""
+        ours = {topic.native_id: topic for topic in connection.acked if topic in self._wanted}
+        return [ours[native_id] for native_id in sorted(self._exchange.books.renewals(ours))]
 
     def _changed(self) -> None:
         self._settle()

@@ -12,6 +12,11 @@
 SELECT 'CREATE ROLE desk' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'desk') \gexec
 ALTER ROLE desk LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS PASSWORD :'password';
 
+-- What agents' tools may read with (docs/agents.md): `migrate` grants it table by table.
+SELECT 'CREATE ROLE desk_reader' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'desk_reader') \gexec
+ALTER ROLE desk_reader NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;
+GRANT desk_reader TO desk;
+
 -- Only a superuser may; where the server has none, the desk does without.
 SELECT 'CREATE EXTENSION IF NOT EXISTS timescaledb'
 WHERE EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb') \gexec
@@ -20,6 +25,7 @@ REVOKE ALL ON DATABASE :"DBNAME" FROM PUBLIC;
 GRANT CONNECT, TEMPORARY ON DATABASE :"DBNAME" TO desk;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE, CREATE ON SCHEMA public TO desk;
+GRANT USAGE ON SCHEMA public TO desk_reader;
 -- The store of quotes, trades and books has a schema of its own; the desk may create no other.
 CREATE SCHEMA IF NOT EXISTS marketdata AUTHORIZATION desk;
 

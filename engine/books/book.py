@@ -40,16 +40,25 @@ class Book:
 
     Kinds: `applied`, `ignored`, `waiting`, `snapshots`; `gap` (also of a snapshot that does not reach the
     deltas that wait), `crossed`, `checksum`, `lost`, `shallow`, `silent`; `dropped` (deltas that waited too
-    long). `resyncing` says in words why the book is not live, empty while it is.
+    long); `connection`: it was live when its connection ended. `resyncing` says in words why the book is not
+    live, empty while it is. A snapshot that was asked for has at most `most_asked` levels a side: of what is
+    behind so many nothing is known.
     """
 
     __slots__ = (
-        "_is_first", "_pause_ns", "_rule", "_spelled", "_waiting", "asks", "bids", "counts", "epoch",
-        "exchange_ts_us", "last_seq", "resyncing", "updated_mono_ns",
+        "_is_first", "_most_asked", "_pause_ns", "_rule", "_spelled", "_waiting", "asks", "bids", "counts",
+        "epoch", "exchange_ts_us", "last_seq", "resyncing", "updated_mono_ns",
     )  # fmt: skip
 
-    def __init__(self, rule: Rule, most_levels: int = MOST_LEVELS, most_waiting: int = MOST_WAITING) -> None:
+    def __init__(
+        self,
+        rule: Rule,
+        most_levels: int = MOST_LEVELS,
+        most_waiting: int = MOST_WAITING,
+        most_asked: int | None = None,
+    ) -> None:
         self._rule = rule
+        self._most_asked = most_asked
         self.bids, self.asks = Side(-1.0, most_levels), Side(1.0, most_levels)
         self._waiting: deque[BookUpdate] = deque(maxlen=most_waiting)
         self.counts: Counter[str] = Counter()
@@ -84,8 +93,14 @@ class Book:
 
     def restart(self, epoch: int) -> None:
         """Begin on another connection: no level survives."""
+        self.end("its connection is new")
         self.epoch = epoch
-        self._begin("its connection is new")
+
+    def end(self, reason: str) -> None:
+        """Forget all levels: what the deltas came on is gone."""
+        if not self.resyncing:
+            self.counts["connection"] += 1
+        self._begin(reason)
 
     def expire(self, now_mono_ns: int) -> bool:
         """Begin again where it was silent for too long; return whether it was."""
@@ -117,8 +132,9 @@ class Book:
             return self._count("ignored")  # asked for, and overtaken by the socket
         waiting = list(self._waiting)
         self._begin("")
-        self.bids.replace(update.bids)
-        self.asks.replace(update.asks)
+        most = self._most_asked if self._rule.waits else None
+        self.bids.replace(update.bids, most)
+        self.asks.replace(update.asks, most)
         if update.texts is not None:
             self._spelled = Spelling(self.bids), Spelling(self.asks)
         self.counts["snapshots"] += 1

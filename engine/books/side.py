@@ -12,7 +12,7 @@ one level, and none of two prices with fewer than 16 digits meet. A key is the p
 
 from bisect import bisect_left
 from collections.abc import Iterable
-from math import inf
+from math import inf, nextafter
 from typing import Final
 
 from markets.events import Level
@@ -42,13 +42,13 @@ class Side:
         self.sizes: list[float] = []
         self.horizon = inf
 
-    def replace(self, levels: Iterable[Level]) -> None:
-        """Take over a whole side, in any order."""
+    def replace(self, levels: Iterable[Level], most: int | None = None) -> None:
+        """Take over a whole side, in any order; where it has `most` levels there may be more behind them."""
         sign = self.sign
         held = {sign * price: size for price, size in levels}
         self.keys = sorted(key for key, size in held.items() if size)
         self.sizes = [held[key] for key in self.keys]
-        self.horizon = inf
+        self.horizon = inf if most is None or len(self.keys) < most else nextafter(self.keys[-1], inf)
         self._cut_off()
 
     def apply(self, levels: Iterable[Level]) -> None:

@@ -2,22 +2,69 @@
 
 A walk takes the levels from the best on, as a market order of that size would. Everything is unknown (None)
 where a book is resyncing or silent, and where it ends before the size is reached. Sizes are in coins, money
-is in quote currency; the edge is that of the average prices by the one formula, `engine.pricing.edge_bps`.
+is in quote currency, both as the pair has them (`Unit`); the edge is that of the average prices by the one
+formula, `engine.pricing.edge_bps`. A leg whose book is not followed has its best levels only (`TopOfBook`).
 """
 
-from collections.abc import Iterator
-from typing import Final, Literal
+from math import floor
+from typing import Final, Literal, Protocol
 
 from msgspec import Struct
 
-from engine.books.book import Book
 from engine.books.side import Side
 from engine.pricing import BPS, edge_bps, fee_factor
 
-LimitedBy = Literal["edge", "buy book", "sell book"]
+TOP: Final = "top of book"
+
+LimitedBy = Literal["edge", "book", "top of book"]
+
+BothSides = Literal["buy", "sell"]
 
 NEARLY: Final = 1 - 1e-12
 """A size is reached but for what floats lose."""
+
+
+class Levels(Protocol):
+    """Both sides of a book: what a walk takes from. `resyncing` says in words why they are not known."""
+
+    asks: Side
+    bids: Side
+    resyncing: str
+
+    def is_known(self, now_mono_ns: int) -> bool:
+        """Whether they are what the exchange has now."""
+
+
+class TopOfBook:
+    """Best bid and ask of a leg whose book is not followed: what is behind them nobody knows."""
+
+    __slots__ = ("asks", "bids", "resyncing")
+
+    def __init__(self, bid: float, bid_size: float, ask: float, ask_size: float) -> None:
+        self.bids, self.asks = Side(-1.0, 1), Side(1.0, 1)
+        for side, price, size in ((self.bids, bid, bid_size), (self.asks, ask, ask_size)):
+            if price > 0.0 and size > 0.0:  # not NaN, either
+                side.replace(((price, size),))
+        self.resyncing = "" if 0.0 < bid <= ask else "it has no usable quote"
+
+    def is_known(self, now_mono_ns: int) -> bool:
+        """Whether there is a quote; how old it may be is another gate check."""
+        return not self.resyncing
+
+
+class Unit(Struct, frozen=True, gc=False):
+    """Factors that turn prices and sizes of a book into the pair's, and its lot, in the pair's coins.
+
+    A book of 1000PEPE/USDC in a pair of PEPE/USDT has prices × rate / 1000 and sizes × 1000. Orders are whole
+    lots; 0: of any size.
+    """
+
+    price: float = 1.0
+    size: float = 1.0
+    lot: float = 0.0
+
+
+PLAIN: Final = Unit()
 
 
 class Fill(Struct, frozen=True, gc=False):
@@ -52,7 +99,7 @@ class Reach(Struct, frozen=True, gc=False):
 
     deal: Deal
     limited_by: LimitedBy
-    side: Literal["buy", "sell"]
+    side: BothSides
     price: float
     level: int
 
@@ -87,85 +134,122 @@ def for_quote(side: Side, quote: float) -> Fill | None:
 
 
 class Route:
-    """Buying in one book and selling in another, at both taker fees (fractions: 0.001 is 10 bps)."""
+    """Buying in one book and selling in another, at both taker fees (fractions: 0.001 is 10 bps).
 
-    __slots__ = ("_buy", "_buy_fee", "_factor", "_sell")
+    The size is rounded down to whole lots of both; what is less than one is no size, so None.
+    """
 
-    def __init__(self, buy: Book, sell: Book, buy_fee: float, sell_fee: float) -> None:
+    __slots__ = ("_buy", "_buy_fee", "_buy_unit", "_factor", "_sell", "_sell_unit", "lot")
+
+    def __init__(
+        self,
+        buy: Levels,
+        sell: Levels,
+        buy_fee: float,
+        sell_fee: float,
+        units: tuple[Unit, Unit] = (PLAIN,) * 2,
+    ) -> None:
         self._buy, self._sell = buy, sell
+        self._buy_unit, self._sell_unit = units
         self._buy_fee = buy_fee
         self._factor = fee_factor(buy_fee, sell_fee)
+        self.lot = max(unit.lot for unit in units)  # they are powers of ten, mostly: the coarser holds both
+
+    def is_known(self, now_mono_ns: int) -> bool:
+        """Whether both books are."""
+        return self._buy.is_known(now_mono_ns) and self._sell.is_known(now_mono_ns)
+
+    @property
+    def capped_by(self) -> Literal["", "top of book"]:
+        """`top of book` where a leg has no more than its best levels."""
+        return TOP if isinstance(self._buy, TopOfBook) or isinstance(self._sell, TopOfBook) else ""
 
     def at_coins(self, coins: float, now_mono_ns: int) -> Deal | None:
         """Buy and sell so many coins."""
-        if not self._is_known(now_mono_ns):
-            return None
-        return self._deal(for_coins(self._buy.asks, coins))
+        return self._deal(self._in_lots(coins)) if self.is_known(now_mono_ns) else None
 
     def at_quote(self, quote: float, now_mono_ns: int) -> Deal | None:
         """Buy coins for so much money, the fee not counted, and sell them."""
-        if not self._is_known(now_mono_ns):
+        if not self.is_known(now_mono_ns):
             return None
-        return self._deal(for_quote(self._buy.asks, quote))
+        unit = self._buy_unit
+        bought = for_quote(self._buy.asks, quote / (unit.price * unit.size))
+        return None if bought is None else self._deal(self._in_lots(bought.coins * unit.size))
 
     def largest(self, least_edge_bps: float, now_mono_ns: int) -> Reach | None:
         """Return the largest size whose edge is at least this; None where not even the best levels have it.
 
         The edge of a size never rises with it, so both books are walked at once, to where it is met.
         """
+        return self._reach((least_edge_bps + BPS) / self._factor, now_mono_ns, is_spent=True)
+
+    def best(self, now_mono_ns: int) -> Reach | None:
+        """Return the size with the highest profit: the largest of which every part has an edge of at least 0.
+
+        None where not even the best levels have one. At `largest(0)` the rest has lost all of the profit.
+        """
+        return self._reach(BPS / self._factor, now_mono_ns, is_spent=False)
+
+    def _reach(self, dearer: float, now_mono_ns: int, *, is_spent: bool) -> Reach | None:
+        """Walk both books while what is sold is worth `dearer` times what is bought.
+
+        With `is_spent` what the first levels have beyond that makes up for the next ones.
+        """
         asks, bids = self._buy.asks, self._sell.bids
-        if not self._is_known(now_mono_ns) or not asks.keys or not bids.keys:
+        if not self.is_known(now_mono_ns) or not asks.keys or not bids.keys:
             return None
-        dearer = (least_edge_bps + BPS) / self._factor  # how often the value bought the one sold must be
-        coins = spare = 0.0  # spare: money by which what was sold so far is above that
-        limited_by, at = _shorter(asks, bids), (0, 0)
-        for size, *levels in _pieces(asks, bids):
-            gain = -bids.keys[levels[1]] - dearer * asks.keys[levels[0]]
-            if spare + gain * size < 0.0:
-                coins -= spare / gain
-                limited_by = "edge"
+        buy, sell = self._buy_unit, self._sell_unit
+        ask_at = bid_at = 0
+        ask_left, bid_left = asks.sizes[0] * buy.size, bids.sizes[0] * sell.size
+        coins = spare = 0.0
+        limited_by: LimitedBy = "edge"
+        side: BothSides = "buy"
+        while True:
+            size = min(ask_left, bid_left)
+            gain = -bids.keys[bid_at] * sell.price - dearer * asks.keys[ask_at] * buy.price
+            if gain < 0.0 and not (is_spent and spare + gain * size >= 0.0):
+                coins -= spare / gain if is_spent else 0.0
                 break
-            coins, spare, at = coins + size, spare + gain * size, (levels[0], levels[1])
-        deal = self._deal(for_coins(asks, coins))
+            coins, spare = coins + size, spare + gain * size
+            ask_left, bid_left = ask_left - size, bid_left - size
+            side = "buy" if ask_left <= 0.0 else "sell"
+            if ask_left <= 0.0:
+                if ask_at + 1 == len(asks.keys):
+                    limited_by = _source(self._buy)
+                    break
+                ask_at += 1
+                ask_left = asks.sizes[ask_at] * buy.size
+            if bid_left <= 0.0:
+                if bid_at + 1 == len(bids.keys):
+                    limited_by, side = _source(self._sell), "sell"
+                    break
+                bid_at += 1
+                bid_left = bids.sizes[bid_at] * sell.size
+        deal = self._deal(self._in_lots(coins))
         if deal is None:
             return None
-        side: Literal["buy", "sell"] = "sell" if limited_by == "sell book" else "buy"
-        if limited_by == "edge" and levels[0] == at[0] and levels[1] > at[1]:
-            side = "sell"
-        level = levels[0 if side == "buy" else 1]
-        price = asks.keys[level] if side == "buy" else -bids.keys[level]
-        return Reach(deal, limited_by, side, price, level)
+        if side == "buy":
+            return Reach(deal, limited_by, side, asks.keys[ask_at] * buy.price, ask_at)
+        return Reach(deal, limited_by, side, -bids.keys[bid_at] * sell.price, bid_at)
 
-    def _is_known(self, now_mono_ns: int) -> bool:
-        return self._buy.is_known(now_mono_ns) and self._sell.is_known(now_mono_ns)
+    def _in_lots(self, coins: float) -> float:
+        return floor(coins / self.lot / NEARLY) * self.lot if self.lot > 0.0 else coins
 
-    def _deal(self, buy: Fill | None) -> Deal | None:
-        sell = for_coins(self._sell.bids, buy.coins) if buy else None
+    def _deal(self, coins: float) -> Deal | None:
+        buy = _converted(for_coins(self._buy.asks, coins / self._buy_unit.size), coins, self._buy_unit)
+        sell = _converted(for_coins(self._sell.bids, coins / self._sell_unit.size), coins, self._sell_unit)
         if buy is None or sell is None:
             return None
         edge = edge_bps(sell.average, buy.average, self._factor)
         return Deal(buy, sell, edge, buy.quote * (1 + self._buy_fee) * edge / BPS)
 
 
-def _pieces(asks: Side, bids: Side) -> Iterator[tuple[float, int, int]]:
-    """Sizes that are bought at one level and sold at one, and both levels, until a side ends."""
-    ask_at = bid_at = 0
-    ask_left, bid_left = asks.sizes[0], bids.sizes[0]
-    while True:
-        size = min(ask_left, bid_left)
-        yield size, ask_at, bid_at
-        ask_left, bid_left = ask_left - size, bid_left - size
-        if ask_left <= 0.0:
-            ask_at += 1
-            if ask_at == len(asks.keys):
-                return
-            ask_left = asks.sizes[ask_at]
-        if bid_left <= 0.0:
-            bid_at += 1
-            if bid_at == len(bids.keys):
-                return
-            bid_left = bids.sizes[bid_at]
+def _converted(fill: Fill | None, coins: float, unit: Unit) -> Fill | None:
+    """A fill of a book's own coins and money as the pair has them."""
+    if fill is None or unit is PLAIN:
+        return fill
+    return Fill(coins, fill.quote * unit.price * unit.size, fill.worst * unit.price, fill.level)
 
 
-def _shorter(asks: Side, bids: Side) -> LimitedBy:
-    return "buy book" if sum(asks.sizes) <= sum(bids.sizes) else "sell book"
+def _source(levels: Levels) -> LimitedBy:
+    return TOP if isinstance(levels, TopOfBook) else "book"

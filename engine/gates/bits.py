@@ -29,7 +29,10 @@ GATES: Final = (
 SWAP_GATES: Final = ("funding", "settlement", "mark", "expiry")
 """After them, of directions with a swap alone; see `engine.gates.swaps`."""
 
-ALL_GATES: Final = GATES + SWAP_GATES
+FILTER_GATES: Final = ("depth",)
+"""After them, for a filter that has a size of its own; see `engine.gates.depth`."""
+
+ALL_GATES: Final = GATES + SWAP_GATES + FILTER_GATES
 
 _COUNT: Final = len(ALL_GATES)
 FAILED: Final = (1 << _COUNT) - 1
@@ -197,7 +200,7 @@ def counts(
     failed = bits & FAILED
     unknown = (bits >> _COUNT) & ~failed
     n_failed, n_unknown = np.bitwise_count(failed), np.bitwise_count(unknown)
-    asked = len(GATES) if with_swap is None else np.where(with_swap, _COUNT, len(GATES))
+    asked = len(GATES) if with_swap is None else np.where(with_swap, len(GATES + SWAP_GATES), len(GATES))
     return np.asarray(asked - n_failed - n_unknown).astype(np.uint8), n_failed, n_unknown
 
 

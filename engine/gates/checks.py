@@ -21,6 +21,7 @@ from msgspec import Struct
 from core.names import formats as wording
 from core.names.market_keys import SWAP, market_of
 from core.names.symbols import base_of, quote_of
+from engine.books.followed import Books
 from engine.conversions import Conversion, symbols_of, ways
 from engine.gates import freshness, swaps, wallets
 from engine.gates.bits import (
@@ -47,7 +48,9 @@ from engine.gates.bits import (
     volume_bits,
     without_size,
 )
+from engine.gates.depth import NOT_FOLLOWED, Walked, asked_of
 from engine.gates.evidence import Evidence, wanted
+from engine.gates.gate import Gate
 from engine.scan.identity import PASS
 from engine.scan.legs import Leg
 from markets.config import FilterConfig, GateTerms, ListingConfig, MarketConfig
@@ -91,21 +94,6 @@ __all__ = [
     "volume_bits",
     "without_size",
 ]
-
-
-class Gate(Struct, frozen=True):
-    """One condition: `words` say what was measured, `threshold` what is wanted, both with units."""
-
-    name: str
-    value: str
-    threshold: str
-    verdict: Verdict
-    words: str
-
-    @property
-    def sentence(self) -> str:
-        """Join what was measured and what is wanted."""
-        return f"{self.words} (wanted: {self.threshold})"
 
 
 # --- what is known beforehand --------------------------------------------------------------------
@@ -288,12 +276,18 @@ class Seen(Struct, frozen=True):
     identity: Evidence
     edge_bps: float = nan
     rate_ages_ms: Mapping[str, float] = {}  # since what currencies are worth was last quoted, by symbol
-    now: swaps.Now = (0, 0)  # only swaps are asked for it
+    now: swaps.Now = (0, 0)  # swaps and books are asked for it
+    books: Books | None = None  # of depth, for a filter with a size of its own
+    no_book: str = NOT_FOLLOWED  # why a leg has none, in words
 
     @property
     def value(self) -> float:
         """Worth of the size in the reference currency; NaN: not known."""
         return self.size * self.buy.leg.worth
+
+    def walked(self) -> Walked:
+        """Both books as of now."""
+        return Walked.of(self.buy.leg, self.sell.leg, self.books, self.now[1])
 
     def is_doubtful(self, side: LegSeen, terms: GateTerms, most_ms: float) -> bool:
         """Whether this leg is too old for the edge, or was left behind."""
@@ -312,6 +306,8 @@ def bits_of(facts: Facts, seen: Seen, follows: FilterConfig | None = None) -> in
         bits |= volume_bits(side.leg.listing.volume, side.leg.worth, least_volume(side.leg.listing, terms))
         bits |= swaps.leg_bits(side.leg, side.mark_moved_bps, seen.now, terms, follows)
     bits |= identity_bits(evidence.code, evidence.proven, seen.edge_bps, most_unproven_bps(terms, follows))
+    if (asked := asked_of(follows, terms)) is not None:
+        bits |= bit("depth", seen.walked().verdict(asked))
     return bits | size_bits(seen.size if terms.min_size <= 0 else seen.value, terms.min_size)
 
 
@@ -350,6 +346,7 @@ def judge(facts: Facts, seen: Seen, follows: FilterConfig | None = None) -> list
         facts.wallets(pair, buy, sell),
         facts.rate(seen, verdict_of(bits, "rate")),
         *_of_swaps(seen, bits, terms, follows),
+        *_of_depth(seen, bits, terms, follows),
     ]
 
 
@@ -455,6 +452,16 @@ def _of_swaps(seen: Seen, bits: int, terms: GateTerms, follows: FilterConfig | N
         for name in SWAP_GATES
         if legs
     ]
+
+
+def _of_depth(seen: Seen, bits: int, terms: GateTerms, follows: FilterConfig | None) -> list[Gate]:
+    """The gate of a filter that has a size of its own."""
+    asked = asked_of(follows, terms)
+    if asked is None:
+        return []
+    walked, names = seen.walked(), {side.leg.exchange: side.exchange for side in (seen.buy, seen.sell)}
+    words = walked.words(asked, names, seen.no_book)
+    return [Gate("depth", walked.value(asked), asked.words, verdict_of(bits, "depth"), words)]
 
 
 def _swap_words(name: str, side: LegSeen, seen: Seen, terms: GateTerms) -> str:

@@ -14,6 +14,7 @@ from typing import Final, Literal, Protocol
 from core.clock.clocks import ended_us
 from core.names import formats as wording
 from core.names.symbols import base_of, quote_of
+from engine.gates.depth import Asked, Depth
 from engine.pricing import edge_bps, fee_factors, spread_pct
 from engine.scan.directions import Direction
 from engine.scan.moves import Moves, Opening
@@ -34,7 +35,8 @@ PEAK_NS: Final = 1_000_000_000
 """A new peak is published once in this time at most."""
 
 SHORT_SIZE_NS: Final = 1_000_000_000
-"""How long too little may be executable before an open episode closes: sizes tremble more than prices."""
+"""How long too little may be executable before an open episode closes: sizes tremble more than prices. So
+long the books may leave too little at a filter's own size, too."""
 
 
 Key = tuple[str, str, int]
@@ -64,11 +66,12 @@ class Lifecycle:
     Memory is bounded by the configuration: one run per direction and filter.
     """
 
-    def __init__(self, gatekeeper: Gatekeeper) -> None:
+    def __init__(self, gatekeeper: Gatekeeper, depth: Depth | None = None) -> None:
         self.due_ns = NEVER_NS
         self.opened = 0
         self.closed = 0
         self._gatekeeper = gatekeeper
+        self._depth = depth or Depth()
         self._terms: dict[int, Terms] = {}
         self._names: dict[str, str] = {}
         self._agenda: list[tuple[int, int, Run]] = []
@@ -175,8 +178,10 @@ class Lifecycle:
                 continue
             if self._gatekeeper.blocked(direction, follows, now_mono_ns):
                 continue
+            if terms.depth is not None and self._depth.lack(direction, terms.depth, now_mono_ns):
+                continue
             started_us = self._start_of(_key_of(direction, follows), now_us)
-            run = Run(direction, follows, terms, started_us, now_mono_ns)
+            run = Run(direction, follows, terms, self._depth, (started_us, now_mono_ns))
             run.see(edge_bps, size, now_us, now_mono_ns)
             top(run)
             direction.running = (*direction.running, run)
@@ -225,6 +230,8 @@ class Lifecycle:
     def _check(self, run: Run, due_ns: int) -> None:
         """Check what holds since the last judgement again because time passed."""
         blocked = self._blocked(run, due_ns)
+        if not blocked and run.terms.depth is not None:
+            blocked = self._too_shallow(run, run.terms.depth, due_ns)
         if run.opened is None:
             if blocked:
                 self._drop(run)
@@ -238,6 +245,16 @@ class Lifecycle:
             self._end(run, blocked, run.us_at(due_ns), due_ns)
         elif run.peak_is_news:
             self._publish_peak(run, due_ns)
+
+    def _too_shallow(self, run: Run, asked: Asked, due_ns: int) -> str:
+        """Words for what its books lack at the filter's size; of what is open, once that lasts."""
+        lack = self._depth.lack(run.direction, asked, due_ns)
+        if not lack or run.opened is None:
+            run.shallow_since_ns = None
+            return lack
+        if run.shallow_since_ns is None:
+            run.shallow_since_ns = due_ns
+        return lack if due_ns - run.shallow_since_ns >= SHORT_SIZE_NS else ""
 
     def _blocked(self, run: Run, now_mono_ns: int) -> str:
         is_open = run.opened is not None

@@ -8,6 +8,7 @@ from math import isnan
 from typing import Final, Literal
 
 from core.clock.clocks import JUMP_S, ended_us, steady_us
+from engine.gates.depth import Depth
 from engine.scan.directions import Direction
 from engine.scan.legs import Leg
 from engine.scan.moves import Move
@@ -32,6 +33,7 @@ class Run:
     """
 
     __slots__ = (
+        "depth",
         "direction",
         "edge",
         "ending",
@@ -49,6 +51,7 @@ class Run:
         "published_ns",
         "seen_ns",
         "seen_us",
+        "shallow_since_ns",
         "short_since_ns",
         "size",
         "started_ns",
@@ -59,8 +62,15 @@ class Run:
     )  # fmt: skip
 
     def __init__(
-        self, direction: Direction, follows: FilterConfig, terms: Terms, now_us: int, now_mono_ns: int
+        self,
+        direction: Direction,
+        follows: FilterConfig,
+        terms: Terms,
+        depth: Depth,
+        now: tuple[int, int],
     ) -> None:
+        now_us, now_mono_ns = now
+        self.depth = depth
         self.direction = direction
         self.follows = follows
         self.terms = terms
@@ -72,6 +82,7 @@ class Run:
         self.weighted = 0.0  # edge × ns since the start, while enough was executable
         self.idle_ns = 0  # how long too little was
         self.short_since_ns: int | None = None  # since when too little is executable
+        self.shallow_since_ns: int | None = None  # since when the books leave too little at its size
         self.opened: Moment | None = None  # None: a candidate
         self.peak: Moment | None = None
         self.peak_edge = -NEVER_NS * 1.0
@@ -132,9 +143,9 @@ def ending_of(run: Run, now_us: int, now_mono_ns: int) -> Moment | None:
 def moment_of(run: Run, ts_us: int, now_mono_ns: int) -> Moment:
     """How it stands, with both legs as they are."""
     direction = run.direction
-    return Moment(
-        ts_us, run.edge, run.size, _price(direction.buy, now_mono_ns), _price(direction.sell, now_mono_ns)
-    )
+    buy, sell = _price(direction.buy, now_mono_ns), _price(direction.sell, now_mono_ns)
+    depth = run.depth.measured(direction, run.follows.my_size, now_mono_ns)
+    return Moment(ts_us, run.edge, run.size, buy, sell, depth)
 
 
 def _price(leg: Leg, now_mono_ns: int) -> LegPrice:

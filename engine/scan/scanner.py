@@ -11,8 +11,10 @@ from typing import Final
 from msgspec import Struct
 
 from core.names.symbols import quote_of
+from engine.books.followed import Books
 from engine.conversions import Conversion
 from engine.funding.state import FundingBook
+from engine.gates.depth import Depth
 from engine.gates.gatekeeper import Gatekeeper
 from engine.rates import Rates, conversion
 from engine.scan.directions import Direction, shared_factor
@@ -68,7 +70,8 @@ class Scanner:
     def __init__(self, publish_rates: PublishRates | None = None, market: MarketMoves | None = None) -> None:
         self.counters = ScanCounters()
         self.gatekeeper = Gatekeeper(market)
-        self.lifecycle = Lifecycle(self.gatekeeper)
+        self._depth = Depth()
+        self.lifecycle = Lifecycle(self.gatekeeper, self._depth)
         self.rates = Rates()
         self.funding = FundingBook()
         self.pairs: list[ScanPair] = []
@@ -84,6 +87,10 @@ class Scanner:
         self._round_ns = NEVER_NS
 
     # --- configuration ---------------------------------------------------------------------------
+
+    def use_books(self, books: Books) -> None:
+        """Ask these order books for depth; without any, as in a replay, only the best levels are known."""
+        self._depth.books = books
 
     def configure(self, config: MarketConfig, owns: Owns, now_us: int, now_mono_ns: int) -> bool:
         """Follow a configuration: legs that stay keep their quotes, what runs goes on where it may.
@@ -107,6 +114,7 @@ class Scanner:
         self._rescale(now_us, now_mono_ns)
         _set_markets(self.legs)
         self.gatekeeper.configure(config, self.directions, self.legs)
+        self._depth.configure(config)
         self.gatekeeper.identity.begin(now_mono_ns)
         self.lifecycle.configure(self.directions, config, now_us, now_mono_ns)
         for direction in self.directions:

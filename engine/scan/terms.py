@@ -9,6 +9,7 @@ from typing import Final
 from msgspec import Struct
 
 from engine.gates.checks import most_unproven_bps
+from engine.gates.depth import Asked, asked_of
 from engine.scan.directions import Direction
 from markets.config import FilterConfig, GateTerms
 
@@ -25,6 +26,7 @@ class Terms(Struct, frozen=True):
     wallets_open: bool
     doubted_bps: float  # above this edge the gates, and the net edge, are asked at every quote
     held: tuple[float | bool | str | None, ...]  # what is asked of a position that is held
+    depth: Asked | None  # what is asked at a size of the filter's own
 
     @classmethod
     def of(cls, follows: FilterConfig, gates: GateTerms) -> "Terms":
@@ -41,6 +43,7 @@ class Terms(Struct, frozen=True):
                 follows.min_net_edge_bps, follows.holding_hours, follows.exit_assumption,
                 follows.settlement_wanted,
             ),
+            depth=asked_of(follows, gates),
         )  # fmt: skip
 
     def is_enough(self, direction: Direction, size: float) -> bool:

@@ -168,6 +168,17 @@ class OpportunityFilterAdmin(SwitchAdmin):
                 ),
             },
         ),
+        (
+            _("Depth at my size"),
+            {
+                "fields": ("my_size", "min_edge_at_size_bps", "min_profit"),
+                "description": _(
+                    "The best prices say that an edge exists, the order books for how much. With a size, "
+                    "both books are walked: an opportunity opens only while they are known and leave the "
+                    "edge and the profit at that size. It closes when they have not for a second."
+                ),
+            },
+        ),
         (_("Its charts"), {"fields": ("charted", "min_spread_pct")}),
     )  # fmt: skip
 

@@ -118,6 +118,7 @@ class GateThresholdsAdmin(OneRowAdmin, ConfigAdmin):
                 )
             },
         ),
+        (_("Depth"), {"fields": ("min_edge_at_size_bps",)}),
         (_("Stablecoins"), {"fields": ("peg_band_pct",)}),
         (
             _("Swaps"),

@@ -139,6 +139,23 @@ class OpportunityFilter(ConfigModel):
                     "whose next settlement falls into it; as most settle every 8 h or oftener, enter a "
                     "shorter holding time then. Pairs of spot markets settle nothing."),
     )  # fmt: skip
+    my_size = models.DecimalField(
+        _("my size"), max_digits=18, decimal_places=2, null=True, blank=True,
+        validators=[MinValueValidator(Decimal("0.01"))],
+        help_text=_("What you trade at once, in USDT by the live rate of the quote currency. An opportunity "
+                    "opens only while both order books leave enough at this size; where depth is not "
+                    "followed, only what the best prices hold. Empty: depth is not asked."),
+    )  # fmt: skip
+    min_edge_at_size_bps = models.DecimalField(
+        _("min edge at my size, bps"), max_digits=8, decimal_places=3, null=True, blank=True,
+        help_text=_("Of the average prices of my size, after both taker fees. Negative is allowed. Empty: "
+                    "as the gate thresholds say."),
+    )  # fmt: skip
+    min_profit = models.DecimalField(
+        _("min profit at my size"), max_digits=18, decimal_places=2, null=True, blank=True,
+        validators=[MinValueValidator(0)],
+        help_text=_("In USDT, after both taker fees. Empty: it does not ask."),
+    )  # fmt: skip
     charted = models.BooleanField(
         _("show as charts"), default=True,
         help_text=_("Off: it only finds opportunities, among any number of symbols, and draws no charts."),
@@ -222,8 +239,18 @@ class OpportunityFilter(ConfigModel):
             errors["min_net_edge_bps"] = _(
                 "Enter the min edge too: it says when the net edge is asked at all. Negative is allowed."
             )
+        errors |= self._depth_errors()
         if errors:
             raise ValidationError(errors)
+
+    def _depth_errors(self) -> dict[str, Any]:
+        if self.my_size is None:
+            text = _("Enter my size too: it says at which size this is asked.")
+            asked = ("min_edge_at_size_bps", "min_profit")
+            return {name: text for name in asked if getattr(self, name) is not None}
+        if self.min_edge_bps is None:
+            return {"my_size": _("Enter the min edge too: it says when depth is asked at all.")}
+        return {}
 
 
 @receiver(m2m_changed, sender=OpportunityFilter.pairs.through)

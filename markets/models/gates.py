@@ -83,6 +83,13 @@ class GateThresholds(ConfigModel):
                     "a filter's holding time, is not traded."),
     )  # fmt: skip
 
+    min_edge_at_size_bps = models.FloatField(
+        _("edge at a filter's size, at least, bps"), default=0, db_default=0, blank=True,
+        validators=limits(-10_000, 10_000),
+        help_text=_("Of the average prices in both order books, after both taker fees. It is asked for "
+                    "filters that have a size (“my size”), which may have a minimum of their own."),
+    )  # fmt: skip
+
     objects = ConfigManager()
 
     class Meta:

@@ -14,7 +14,9 @@ from django.utils.translation import gettext, ngettext
 from core.health.findings import Finding
 from core.names import formats as wording
 from core.names.symbols import base_of, quote_of
+from markets.events import PROFIT_SIZES, AtDepth
 from markets.selectors import exchange_names
+from markets.worth.reference import REFERENCE
 from markets.worth.worths import Worths
 from monitoring.alerts.links import chart_path
 from monitoring.models import Alert, AlertRule, Delivery, What
@@ -158,13 +160,19 @@ def ranked(rule: AlertRule, rows: Iterable[OpportunityEpisode]) -> list[Opportun
     worths, least = Worths(), rule.min_size or 0
 
     def rank(row: OpportunityEpisode) -> tuple[bool, float, bool]:
-        meant = not least or worths.volume(row.peak_size, quote_of(row.symbol)) >= least
-        return meant, row.peak_edge_bps, row.is_open
+        is_large = not least or worths.volume(row.peak_size, quote_of(row.symbol)) >= least
+        return is_large and _is_deep(rule, row), row.peak_edge_bps, row.is_open
 
     best: dict[str, OpportunityEpisode] = {}
     for row in sorted(rows, key=rank, reverse=True):
         best.setdefault(subject_of(row), row)
     return list(best.values())
+
+
+def _is_deep(rule: AlertRule, row: OpportunityEpisode) -> bool:
+    """Whether its depth is what a rule asks; unknown is not."""
+    found = ((getattr(row, column), least) for column, least in rule.least_depth.items())
+    return all(value is not None and value >= least for value, least in found)
 
 
 def why_closed(row: OpportunityEpisode) -> str:
@@ -190,12 +198,29 @@ def _facts(
         (gettext("Sell"), f"{sold} {wording.price(sell.bid)} × {wording.amount(sell.bid_size)}"),
         (gettext("Edge after fees"), wording.bps(peak.edge_bps)),
         (gettext("Executable"), f"{wording.amount(peak.size)} {currency}"),
+        *_depth_facts(peak.depth),
         (gettext("Quote ages"), f"{bought} {wording.age(buy.age_ms)}, "
                                 f"{sold} {wording.age(sell.age_ms)}"),
         (gettext("Gate checks"), gates),
         *_move_facts(row, others, names),
         (gettext("Filter"), _listed(filters, ", ")),
     ]  # fmt: skip
+
+
+def _depth_facts(depth: AtDepth | None) -> list[tuple[str, str]]:
+    """Money on the table by both order books; nothing where they were not known."""
+    if depth is None:
+        return []
+    profits = [
+        f"{wording.amount(size)}: {wording.amount(profit)}"
+        for size, profit in zip(PROFIT_SIZES, depth.profits, strict=True)
+        if profit is not None
+    ]
+    best = f"{wording.amount(depth.best_size)}: {wording.amount(depth.best_profit)}"
+    facts = [(gettext("Best size: profit, %(unit)s") % {"unit": REFERENCE}, best)]
+    if profits:
+        facts.insert(0, (gettext("Size: profit, %(unit)s") % {"unit": REFERENCE}, ", ".join(profits)))
+    return facts
 
 
 def _move_facts(

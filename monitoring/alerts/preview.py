@@ -42,8 +42,17 @@ def _of_opportunities(rule: AlertRule) -> list[str]:
     if rule.min_edge_bps is not None:
         parts.append(f"≥ {wording.share(rule.min_edge_bps)} bps")
     if rule.min_size is not None:
-        parts.append(gettext("size ≥ %(size)s") % {"size": f"{wording.amount(rule.min_size)} {REFERENCE}"})
+        parts.append(gettext("size ≥ %(size)s") % {"size": _amount(rule.min_size)})
+    if rule.min_edge_at_size_bps is not None:
+        parts.append(gettext("≥ %(bps)s bps at my size") % {"bps": wording.share(rule.min_edge_at_size_bps)})
+    if rule.min_profit is not None:
+        said = {"profit": _amount(rule.min_profit), "size": _amount(rule.profit_size)}
+        parts.append(gettext("profit ≥ %(profit)s at %(size)s") % said)
     return parts
+
+
+def _amount(value: float) -> str:
+    return f"{wording.amount(value)} {REFERENCE}"
 
 
 def _of_health(rule: AlertRule) -> list[str]:

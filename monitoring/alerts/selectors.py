@@ -85,6 +85,7 @@ def opportunities_for(
         found = found.filter(peak_edge_bps__gte=rule.min_edge_bps)
     if rule.min_size:  # in USDT; what nobody knows the worth of is not enough
         found = found.alias(worth=peak_worth()).filter(worth__gte=rule.min_size)
+    found = found.filter(**{f"{column}__gte": least for column, least in rule.least_depth.items()})
     return found.order_by("started_at", "pk")
 
 

@@ -61,6 +61,14 @@ class What(models.TextChoices):
     ALERT_DELIVERY = "alert_delivery", _("alert channel accepts no messages")
 
 
+class ProfitSize(models.IntegerChoices):
+    """Sizes in USDT at which the profit of an opportunity is kept, as `markets.events.PROFIT_SIZES`."""
+
+    HUNDRED = 100, _("100 USDT")
+    THOUSAND = 1_000, _("1,000 USDT")
+    TEN_THOUSAND = 10_000, _("10,000 USDT")
+
+
 class FundingUnit(models.TextChoices):
     """Unit of a threshold on funding."""
 

@@ -18,6 +18,7 @@ from monitoring.models.choices import (
     DAY_S,
     OPPORTUNITY_COOL_DOWN_S,
     FundingUnit,
+    ProfitSize,
     Severity,
     What,
 )
@@ -50,6 +51,22 @@ class AlertRule(models.Model):
         _("min size"), null=True, blank=True, validators=[MinValueValidator(0)],
         help_text=_("Executable at the peak so far, in USDT by the catalogue's last prices. Empty: as the "
                     "filter requires."),
+    )  # fmt: skip
+
+    min_edge_at_size_bps = models.FloatField(
+        _("min edge at my size, bps"), null=True, blank=True,
+        help_text=_("At the peak so far, by both order books, at the size of the filter (“my size”). Empty: "
+                    "it does not ask."),
+    )  # fmt: skip
+    min_profit = models.FloatField(
+        _("min profit"), null=True, blank=True, validators=[MinValueValidator(0)],
+        help_text=_("In USDT after both taker fees, at the peak so far, by both order books. Where depth is "
+                    "not followed it is unknown, which is not enough. Empty: it does not ask."),
+    )  # fmt: skip
+    profit_size = models.PositiveIntegerField(
+        _("at a size of"), choices=ProfitSize, blank=True,
+        default=ProfitSize.THOUSAND, db_default=ProfitSize.THOUSAND,
+        help_text=_("The size of the min profit. Empty: 1,000 USDT."),
     )  # fmt: skip
 
     exchange1 = models.ForeignKey(
@@ -135,6 +152,9 @@ class AlertRule(models.Model):
             models.CheckConstraint(condition=Q(what__in=What.values), name="rule_what_known"),
             models.CheckConstraint(condition=Q(severity__in=Severity.values), name="rule_severity_known"),
             models.CheckConstraint(
+                condition=Q(profit_size__in=ProfitSize.values), name="rule_profit_size_known"
+            ),
+            models.CheckConstraint(
                 condition=Q(quiet_from__isnull=True, quiet_until__isnull=True)
                 | Q(quiet_from__isnull=False, quiet_until__isnull=False),
                 name="rule_quiet_hours_whole",
@@ -160,6 +180,15 @@ class AlertRule(models.Model):
         return self.what in (What.FUNDING_SPREAD, What.FUNDING_INTERVAL)
 
     @property
+    def least_depth(self) -> dict[str, float]:
+        """Least values by depth at an opportunity's peak that it asks, by their column."""
+        asked = {
+            "peak_my_edge_bps": self.min_edge_at_size_bps,
+            f"peak_profit_{self.profit_size}": self.min_profit,
+        }
+        return {column: least for column, least in asked.items() if least is not None}
+
+    @property
     def cools_down_s(self) -> int:
         """The cool-down in s: what was entered, or what is usual for what it watches."""
         if self.cool_down_s is not None:
@@ -174,6 +203,7 @@ class AlertRule(models.Model):
 
     def clean(self) -> None:
         """Check what belongs together."""
+        self.profit_size = self.profit_size or ProfitSize.THOUSAND
         errors = {
             **self._other_side_errors(), **self._unreachable_errors(), **self._clearing_errors(),
             **self._funding_errors(), **self._quiet_errors(),
@@ -185,9 +215,16 @@ class AlertRule(models.Model):
         """Refuse what is only for opportunities, or only for health."""
         if self.of_opportunities:
             text = _("An opportunity ends when it closes: leave this empty.")
-            return {name: text for name in ("threshold", "clear_below") if getattr(self, name) is not None}
+            errors: dict[str, Any] = {
+                name: text for name in ("threshold", "clear_below") if getattr(self, name) is not None
+            }
+            if self.min_edge_at_size_bps is not None and (self.filter is None or self.filter.my_size is None):
+                errors["min_edge_at_size_bps"] = _(
+                    "Choose a filter that has a size (“my size”): this edge is at that size."
+                )
+            return errors
         text = _("Only for opportunities: leave it empty.")
-        names = ("filter", "min_edge_bps", "min_size")
+        names = ("filter", "min_edge_bps", "min_size", "min_edge_at_size_bps", "min_profit")
         return {name: text for name in names if getattr(self, name) is not None}
 
     def _unreachable_errors(self) -> dict[str, Any]:

@@ -38,21 +38,18 @@ class Writer:
         """
         if connection.info.transaction_status is not TransactionStatus.IDLE:
             raise ValueError("connection: a batch needs a transaction of its own; commit the present one")
-        tables = self._rows(events)
+        set_aside: Counter[str] = Counter()
+        tables = _tables(events, set_aside)
         try:
             with connection.transaction():
                 self._learn(connection, {key for rows in tables for key in rows.keys})
-                return sum(self._insert(connection, rows) for rows in tables)
+                inserted = sum(self._insert(connection, rows) for rows in tables)
         except BaseException:
             self._ids.clear()  # what was learned in it may be rolled back
             self._hours.clear()
             raise
-
-    def _rows(self, events: Sequence[StoreEvent]) -> list[Rows]:
-        try:
-            return rows_of(events)
-        except (BadRow, TypeError, ValueError, OverflowError, AttributeError):
-            return rows_of(good(events, self.set_aside))
+        self.set_aside += set_aside
+        return inserted
 
     def _learn(self, connection: Connection[Any], keys: set[Key]) -> None:
         """Look up ids of symbols that were not written before, and give one to each new symbol."""
@@ -81,6 +78,13 @@ class Writer:
             minutes = [datetime.fromtimestamp(at, UTC) for at in _beginnings(rows, MINUTE_S)]
             connection.execute(_TOUCH, [name, minutes])
         return inserted
+
+
+def _tables(events: Sequence[StoreEvent], set_aside: Counter[str]) -> list[Rows]:
+    try:
+        return rows_of(events)
+    except (BadRow, TypeError, ValueError, OverflowError, AttributeError):
+        return rows_of(good(events, set_aside))
 
 
 def _beginnings(rows: Rows, length_s: int) -> list[int]:

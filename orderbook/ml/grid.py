@@ -61,7 +61,7 @@ class Grid:
     @property
     def seconds(self) -> int:
         """Number of columns."""
-        return self.quote_age_s.shape[1]
+        return int(self.quote_age_s.shape[1])
 
 
 def grid_of(loaded: Loaded) -> Grid:

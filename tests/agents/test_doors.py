@@ -1,4 +1,4 @@
-"""Who is let in to the tools, by which door, and that none of them can write."""
+"""Doors of the tools, who is let in, and that nobody can write there."""
 
 import os
 import signal
@@ -150,7 +150,7 @@ class Http:
         self.process = mcp("--http", f"127.0.0.1:{self.port}")
 
     def status(self, **headers: str) -> int:
-        """What a POST of a request without meaning is answered with, once the server listens."""
+        """Status of a POST of a request without meaning, once the server listens."""
         request = urllib.request.Request(
             self.url, b"{}", {"Content-Type": "application/json", "Accept": "application/json"} | headers
         )

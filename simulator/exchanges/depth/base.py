@@ -33,7 +33,7 @@ class Depth(ABC):
     parameter: ClassVar[str] = "symbol"
     usual: ClassVar[int] = 100
     most: ClassVar[int] = 1000
-    budget: ClassVar[tuple[int, float]]
+    budget: tuple[int, float]
     idle_s: ClassVar[float | None] = None
 
     def __init__(self, exchange: SimulatedExchange) -> None:
@@ -80,7 +80,7 @@ class Depth(ABC):
         return number_of(call, "limit", self.usual)
 
     def cost(self, call: RestCall) -> int:
-        """What a request takes from the budget."""
+        """Return how much a request takes from the budget."""
         return 1
 
     def restart(self, fault: Fault) -> None:

@@ -182,6 +182,11 @@ def test_the_desks_role_migrates_and_is_no_superuser(server: embedded.Server) ->
     )  # fmt: skip
     assert migrated.returncode == 0, migrated.stderr
     with _connect(server, "desk") as desk:
+        desk.execute("SET ROLE desk_reader")
+        desk.execute("SELECT count(*) FROM markets_exchange, marketdata.symbols")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            desk.execute("DELETE FROM markets_exchange")
+        desk.execute("RESET ROLE")
         rights = desk.execute(
             "SELECT rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls FROM pg_roles"
             " WHERE rolname = current_user"

@@ -35,7 +35,8 @@ def _versions(name: str) -> set[tuple[str, str]]:
 
 def test_there_is_a_file_for_each_thing_that_is_installed() -> None:
     assert REQUIREMENTS == [
-        "requirements-dev.txt", "requirements-node.txt", "requirements-redis.txt", "requirements.txt",
+        "requirements-dev.txt", "requirements-ml.txt", "requirements-node.txt", "requirements-redis.txt",
+        "requirements.txt",
     ]  # fmt: skip
     assert len(_pins("requirements.txt")) > 50
 

@@ -108,7 +108,7 @@ class TestRoute:
         reach = Route(buyer([(100.0, 3.0)]), seller([(102.0, 2.0)]), 0.0, 0.0).largest(0.0, NOW)
         assert reach is not None
         assert (reach.deal.buy.coins, reach.limited_by, reach.side, reach.price) == (
-            2.0, "sell book", "sell", 102.0,
+            2.0, "book", "sell", 102.0,
         )  # fmt: skip
 
     def test_where_the_best_levels_have_no_such_edge_there_is_no_size(self) -> None:
@@ -171,5 +171,5 @@ def test_no_larger_size_has_the_edge(
         assert larger is None or larger.edge_bps < least + 1e-6
     else:
         assert larger is None
-        book = buy if reach.limited_by == "buy book" else sell
+        book = buy if reach.side == "buy" else sell
         assert coins == pytest.approx(sum(size for _, size in book))

@@ -12,7 +12,7 @@ from psycopg.conninfo import make_conninfo
 
 from history.lake.schema import SCHEMAS
 from history.lake.tables import Lake
-from markets.events import Quote, Trade
+from markets.events import Quote, Side, Trade
 from orderbook.ingest.events import Top5
 from orderbook.ingest.writer import Writer
 from orderbook.store.plain import PlainEngine
@@ -57,7 +57,7 @@ def _second(chance: random.Random, key: tuple[str, str], start_us: int, mid: flo
         at = start_us + at_us
         yield Quote(exchange, symbol, mid - half, sizes[0], mid + half, sizes[1], at - 900, at)
         if chance.random() < 0.3:
-            side = chance.choice(("buy", "sell", None))
+            side: Side | None = chance.choice(("buy", "sell", None))
             yield Trade(exchange, symbol, mid, sizes[2], side, str(at), at - 900, at)
         if exchange == "okx":
             prices = [mid + half + n for n in range(5)]

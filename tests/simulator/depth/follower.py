@@ -10,10 +10,11 @@ from collectors.exchanges import CODECS
 from collectors.exchanges.wire import ContractSize
 from core.names.market_keys import SWAP, market_of
 from engine.books.book import Book
-from markets.events import BookUpdate, Level
+from markets.events import BookUpdate, Level, Quote
 from simulator.ladder import View
 from simulator.server import Simulator
 from tests.support.exchanges.simulator_client import Client
+from tests.support.exchanges.tiny_exchange import until
 
 Words = Callable[[str, str], Any]
 """What is sent to subscribe ("sub") or unsubscribe ("unsub") the instrument of a native id."""
@@ -120,30 +121,40 @@ OTHERS: dict[str, tuple[str, Wire]] = {
 
 
 class Follower:
-    """Follows BTC on one connection; `outcomes` are what became of each update."""
+    """Follows BTC on one connection; `outcomes` are what became of each update.
 
-    def __init__(self, sim: Simulator, key: str, client: Client, wire: Wire | None = None) -> None:
+    `before` is who followed it on the connection before this one: the book is the same.
+    """
+
+    def __init__(
+        self,
+        sim: Simulator,
+        key: str,
+        client: Client,
+        wire: Wire | None = None,
+        before: "Follower | None" = None,
+    ) -> None:
         self.wire = wire or WIRES[key]
+        self.epoch: int = before.epoch + 1 if before else 0
+        self.quotes = 0
         self.client = client
         self._sim = sim
         self._exchange = sim.exchanges[key]
         self.symbol = "BTC/USDT:USDT" if market_of(key) == SWAP else "BTC/USDT"
         self.listing = self._exchange.listings[self.symbol]
-        self._native = self._exchange.native(self.listing)
+        self.native = self._exchange.native(self.listing)
         self.coins = float(self.listing.contract)
         codec = CODECS[key]
-        self.codec = codec(
-            {self._native: self.symbol}, contract_sizes={self._native: ContractSize(self.coins)}
-        )
-        self.book = Book(codec.book_rule)
+        self.codec = codec({self.native: self.symbol}, contract_sizes={self.native: ContractSize(self.coins)})
+        self.book: Book = before.book if before else Book(codec.book_rule)
         self.outcomes: list[str] = []
 
     async def subscribe(self, act: str = "sub") -> None:
         """Ask for changes, or for no more."""
-        await self.client.send(self.wire.words(act, self._native))
+        await self.client.send(self.wire.words(act, self.native))
 
     async def begin_again(self) -> None:
-        """What a collector does of a book that it has lost: ask for it, or subscribe again."""
+        """Ask for the book that was lost, or subscribe again, as a collector does."""
         if self.wire.rest:
             assert await self.ask() == 200
         else:
@@ -151,19 +162,32 @@ class Follower:
             await self.subscribe()
 
     async def ask(self) -> int:
-        """Ask for the whole book, and apply it; the HTTP status."""
-        url = self._sim.rest_url(self._exchange.key) + self.wire.rest.format(self._native)
+        """Ask for the whole book, and apply it; return the HTTP status."""
+        url = self._sim.rest_url(self._exchange.key) + self.wire.rest.format(self.native)
         async with aiohttp.ClientSession() as http, http.get(url) as response:
             if response.status == 200:
-                for update in self.codec.snapshot(await response.read(), self._native):
-                    self.outcomes.append(self.book.apply(update))
+                for update in self.codec.snapshot(await response.read(), self.native):
+                    self.outcomes.append(self.book.apply(update, self.epoch))
             return response.status
+
+    async def mended(self) -> None:
+        """Begin again, and be the simulator's own book."""
+        await self.begin_again()
+        view = await self.meet()
+        assert self.levels() == self.same(view)
+
+    async def moved(self, changes: int = 3) -> None:
+        """Wait, without reading, until the simulator's book has changed."""
+        number = self.view().number
+        await until(lambda: self.view().number >= number + changes)
 
     async def read(self) -> list[BookUpdate]:
         """Read one frame, and apply what it says of the book."""
         frame = await self.client.raw()
-        updates = [event for event in self.codec.decode(frame) if isinstance(event, BookUpdate)]
-        self.outcomes += [self.book.apply(update) for update in updates]
+        events = self.codec.decode(frame)
+        self.quotes += sum(isinstance(event, Quote) for event in events)
+        updates = [event for event in events if isinstance(event, BookUpdate)]
+        self.outcomes += [self.book.apply(update, self.epoch) for update in updates]
         return updates
 
     async def until(self, wanted: Callable[[], object], seconds: float = 20.0) -> None:

@@ -34,7 +34,7 @@ def serving(answers: dict[str, Any]) -> Iterator[str]:
         found = answers.get(urlsplit(path).path, Reply("{}", 404))
         return found if isinstance(found, Reply) else Reply(json.dumps(found))
 
-    with _listening(answer) as url:
+    with answering(answer) as url:
         yield url
 
 
@@ -50,12 +50,14 @@ def tampering(upstream: str, change: Callable[[str, Any], Any]) -> Iterator[str]
             return Reply(error.read().decode(), error.code)
         return found if isinstance(found, Reply) else Reply(json.dumps(found))
 
-    with _listening(answer) as url:
+    with answering(answer) as url:
         yield url
 
 
 @contextmanager
-def _listening(answer: Callable[[str], Reply]) -> Iterator[str]:
+def answering(answer: Callable[[str], Reply]) -> Iterator[str]:
+    """Serve what `answer(path)` says, which is asked in a thread of its own."""
+
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             reply = answer(self.path)

@@ -1,0 +1,198 @@
+"""Batches on their way into the database: written at once, or kept on disk until they can be."""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import psycopg
+from msgspec import Struct, structs
+
+from core.backoff import delays
+from core.outage import Outage
+from core.process.histogram import Durations
+from orderbook.ingest.events import StoreEvent
+from orderbook.ingest.rows import good
+from orderbook.ingest.spill import Spill
+from orderbook.ingest.writer import Writer
+from orderbook.store.engine import Engine
+from orderbook.store.tables import MOST_BATCH_ROWS
+
+logger = logging.getLogger(__name__)
+
+RETRY_FIRST_S: Final = 0.25
+RETRY_CEILING_S: Final = 10.0
+REPLAY_S: Final = 0.5
+"""So long batches are replayed in one go, before new ones get their turn."""
+
+RECENT: Final = 1_000
+"""Batches of which the percentile of their durations, and the rate, are taken."""
+
+RATE_OVER_S: Final = 60.0
+_OF_A_ROW: Final = (psycopg.DataError, psycopg.IntegrityError)
+
+
+Connect = Callable[[], psycopg.Connection[Any]]
+
+
+class _Written(Struct, frozen=True, gc=False):
+    at_s: float
+    took_s: float
+    rows: int
+
+
+class Delivery:
+    """Writes batches in their order: what the database does not take waits on disk, and goes first then.
+
+    Everything blocks; one thread at a time. Nothing is raised for a database that is away or a disk that is
+    full: `problem` says it. Of connections there is one at most: a batch is written at a time.
+    """
+
+    def __init__(self, engine: Engine, connect: Connect, spill: Spill) -> None:
+        self.rows = 0
+        self.repeated = 0
+        self.failures = 0
+        self.lost = 0
+        self.problem = ""
+        self.spill = spill
+        self._again_s = 0.0
+        self._writer = Writer(engine)
+        self._times = Durations()
+        self._recent: deque[_Written] = deque(maxlen=RECENT)
+        self._pauses = delays(RETRY_FIRST_S, RETRY_CEILING_S)
+        self._outage = Outage(logger)
+        self._connect = connect
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def put(self, events: Sequence[StoreEvent]) -> None:
+        """Write a batch, or keep it on disk while others wait there."""
+        if self.spill or time.monotonic() < self._again_s or not self._write(events):
+            self._keep(events)
+
+    @property
+    def can_replay(self) -> bool:
+        """Whether batches wait on disk and it is time to try them."""
+        return bool(self.spill) and time.monotonic() >= self._again_s
+
+    def adopt(self) -> None:
+        """Take over what processes that are gone have left on disk."""
+        try:
+            self.spill.adopt()
+        except OSError as error:
+            self._fails(f"what waits on disk cannot be read: {error}")
+
+    def replay(self) -> None:
+        """Write what waits on disk, for REPLAY_S."""
+        until_s = time.monotonic() + REPLAY_S
+        try:
+            while self.can_replay and time.monotonic() < until_s:
+                if (events := self.spill.oldest(MOST_BATCH_ROWS)) and not self._write(events):
+                    return
+                self.spill.replayed()
+        except OSError as error:
+            self._fails(f"what waits on disk cannot be read: {error}")
+
+    def close(self) -> None:
+        """Close connections and files."""
+        self.disconnect()
+        self.spill.close()
+
+    def stats(self) -> dict[str, Any]:
+        """Counters; durations and rate of the last batches."""
+        recent = list(self._recent)
+        return {
+            "rows": self.rows,
+            "repeated": self.repeated,
+            "batches": sum(self._times.buckets().counts),
+            "batch_buckets": structs.asdict(self._times.buckets()),
+            "batch_p99_s": _p99([each.took_s for each in recent]),
+            "rows_per_s": _rate(recent),
+            "set_aside": dict(self._writer.set_aside),
+            "spilled_bytes": self.spill.size_bytes,
+            "spilled_events": self.spill.events,
+            "torn_bytes": self.spill.torn_bytes,
+            "dropped": self.spill.dropped + self.lost,
+            "failures": self.failures,
+            "problem": self.problem,
+        }
+
+    def _keep(self, events: Sequence[StoreEvent]) -> None:
+        try:
+            try:
+                self.spill.append(events)
+            except (TypeError, ValueError, OverflowError):
+                self.spill.append(good(events, self._writer.set_aside))
+        except OSError as error:
+            self.lost += len(events)
+            self._fails(f"the disk does not keep what the database does not take: {error}")
+
+    # --- to the database ---------------------------------------------------------------------------
+
+    def _write(self, events: Sequence[StoreEvent]) -> bool:
+        """Whether a batch is in the database."""
+        started_s = time.monotonic()
+        try:
+            rows = self._written(self._connected(), events)
+        except psycopg.Error as error:
+            self.disconnect()
+            self._fails(words_of(error))
+            return False
+        ended_s = time.monotonic()
+        self.rows += rows
+        self.repeated += len(events) - rows
+        self._times.add(ended_s - started_s)
+        self._recent.append(_Written(ended_s, ended_s - started_s, len(events)))
+        self.problem, self._again_s = "", 0.0
+        self._pauses = delays(RETRY_FIRST_S, RETRY_CEILING_S)
+        self._outage.ends("store: written again; %d events wait on disk", self.spill.events)
+        return True
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        if self._connection is None:
+            self._connection = self._connect()
+        return self._connection
+
+    def disconnect(self) -> None:
+        """Close the connection; the next batch makes another."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _written(self, connection: psycopg.Connection[Any], events: Sequence[StoreEvent]) -> int:
+        """Write a batch; rows that PostgreSQL refuses are found by halves, and set aside."""
+        try:
+            return self._writer.write(connection, events)
+        except _OF_A_ROW:
+            pass  # a partition was dropped under it, perhaps
+        try:
+            return self._writer.write(connection, events)
+        except _OF_A_ROW as refusal:
+            if len(events) > 1:
+                half = len(events) // 2
+                return sum(self._written(connection, part) for part in (events[:half], events[half:]))
+            self._writer.set_aside[f"refused ({refusal.sqlstate})"] += 1
+            return 0
+
+    def _fails(self, words: str) -> None:
+        self.failures += 1
+        self.problem = words
+        self._again_s = time.monotonic() + next(self._pauses)
+        self._outage.begins("store: not written, kept on disk: %s", words)
+
+
+def words_of(error: psycopg.Error) -> str:
+    """First line of what PostgreSQL says."""
+    return str(error).partition("\n")[0] or type(error).__name__
+
+
+def _p99(seconds: list[float]) -> float | None:
+    return round(sorted(seconds)[int(len(seconds) * 0.99)], 4) if seconds else None
+
+
+def _rate(recent: Sequence[_Written]) -> float:
+    """Rows a second lately: over RATE_OVER_S, or over what is remembered if that is shorter."""
+    now_s = time.monotonic()
+    counted = [each for each in recent if each.at_s > now_s - RATE_OVER_S]
+    span_s = now_s - recent[0].at_s if len(recent) == RECENT else RATE_OVER_S
+    return round(sum(each.rows for each in counted) / min(max(span_s, 1.0), RATE_OVER_S), 1)

@@ -1,0 +1,250 @@
+"""Depth over real sockets: what is followed, what is asked for, and what is known after trouble."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+
+import pytest
+
+from collectors.books import LiveBooks
+from collectors.books import market as market_books
+from collectors.feed import Feed
+from collectors.sockets.turns import Turns
+from engine.books.book import Book
+from markets.events import Event
+from tests.support.exchanges.exchange_rest import Reply
+from tests.support.exchanges.tiny_books import (
+    ASKED,
+    PUSHED,
+    Applied,
+    BookCodec,
+    BookExchange,
+    Sides,
+    book_codec,
+    held,
+)
+from tests.support.exchanges.tiny_exchange import TIMING, Recorder, instruments, symbol, symbols, until
+
+
+class Desk:
+    """A feed of the exchange with books of some of its instruments, and a sink that applies what it gets."""
+
+    def __init__(self, exchange: BookExchange, per_second: float) -> None:
+        self.exchange = exchange
+        self.live, self.applied, self.recorder = LiveBooks(), Applied(), Recorder()
+        depth = BookCodec.sheet.depth._replace(snapshots_per_second=per_second)
+        codec = book_codec(PUSHED if exchange.pushes else ASKED, depth=depth)
+        self.feed = Feed(codec, exchange.config, self._take, TIMING, Turns(), self.live)
+
+    def _take(self, events: Sequence[Event]) -> None:
+        self.recorder(events)
+        self.applied(events)
+
+    def book(self, native_id: str) -> Book:
+        book = self.live.get("tiny", symbol(native_id))
+        assert book is not None
+        return book
+
+    def equal(self, native_ids: str) -> bool:
+        """Whether these books, and those of the sink, are the exchange's now."""
+        return all(
+            self.live.get("tiny", symbol(each)) is not None
+            and not self.book(each).resyncing
+            and held(self.book(each)) == self.true(each) == self.applied.books.get(symbol(each))
+            for each in native_ids
+        )
+
+    def follows(self, native_ids: str) -> bool:
+        """Whether these books are subscribed, no others, and equal the exchange's."""
+        topics = {topic for topic in self.exchange.topics if topic.startswith("d:")}
+        return topics == {f"d:{each}" for each in native_ids} and self.equal(native_ids)
+
+    def true(self, native_id: str) -> Sides:
+        return self.exchange.books[native_id].bids, self.exchange.books[native_id].asks
+
+    def depth_asked(self, op: str) -> list[str]:
+        return sorted(t for topics in self.exchange.asked(op) for t in topics if t.startswith("d:"))
+
+    def quotes_asked(self) -> int:
+        return sum(1 for op in ("sub", "unsub") for topics in self.exchange.asked(op) if "q:" in str(topics))
+
+
+@asynccontextmanager
+async def desk(
+    depth: Iterable[str], *, pushes: bool = False, per_second: float = 200.0
+) -> AsyncIterator[Desk]:
+    async with BookExchange(pushes=pushes) as exchange:
+        running = Desk(exchange, per_second)
+        running.feed.apply(instruments(*"abc"))
+        running.feed.follow_books(instruments(*depth))
+        task = asyncio.create_task(running.feed.run())
+        try:
+            yield running
+        finally:
+            running.feed.stop("test over")
+            async with asyncio.timeout(5):
+                await task
+
+
+both_ways = pytest.mark.parametrize("pushes", [False, True], ids=["asked for", "pushed"])
+
+
+@both_ways
+class TestTrouble:
+    async def test_a_book_is_the_exchanges(self, pushes: bool) -> None:
+        async with desk("ab", pushes=pushes) as running:
+            await until(lambda: running.equal("ab"))
+            await running.exchange.change("a", 20)
+            await until(lambda: running.equal("ab"))
+            assert running.live.get("tiny", symbol("c")) is None
+
+    async def test_no_level_survives_a_reconnect(self, pushes: bool) -> None:
+        async with desk("a", pushes=pushes) as running:
+            await until(lambda: running.equal("a"))
+            epoch = running.book("a").epoch
+            await running.exchange.drop()
+            for _ in range(20):
+                running.exchange.books["a"].change()  # while nobody listens
+            await until(lambda: running.book("a").epoch > epoch and running.equal("a"))
+            assert running.book("a").counts["connection"] == 1
+            await running.exchange.change("a", 5)
+            await until(lambda: running.equal("a"))
+
+    async def test_after_a_gap_it_is_equal_again(self, pushes: bool) -> None:
+        async with desk("ab", pushes=pushes) as running:
+            await until(lambda: running.equal("ab"))
+            running.exchange.books["a"].change()  # lost on the way
+            await running.exchange.change("a")
+            await until(lambda: running.book("a").counts["gap"] == 1 and running.equal("ab"))
+            assert running.book("b").counts["gap"] == 0
+            assert running.exchange.connects == 2  # of quotes and of books: neither was lost
+            await running.exchange.change("a", 5)
+            await until(lambda: running.equal("a"))
+
+    async def test_a_crossed_book_is_thrown_away(self, pushes: bool) -> None:
+        async with desk("a", pushes=pushes) as running:
+            await until(lambda: running.equal("a"))
+            change = running.exchange.books["a"].change()
+            await running.exchange.push("a", change | {"bids": [[200.0, 1.0]]})
+            await until(lambda: running.book("a").counts["crossed"] == 1 and running.equal("a"))
+
+    async def test_silence_that_is_not_its_rhythm_ends_it(self, pushes: bool) -> None:
+        async with desk("ab", pushes=pushes) as running:
+            await until(lambda: running.equal("ab"))
+            later_ns = time.monotonic_ns() + 11 * 10**9
+            running.feed._exchange.books.check(later_ns)
+            assert running.applied.books == dict.fromkeys(symbols("ab"))  # unknown
+            await until(lambda: running.equal("ab"))
+            assert running.book("a").counts["silent"] == 1
+
+    async def test_quotes_go_on_whatever_happens_to_books(self, pushes: bool) -> None:
+        async with desk("a", pushes=pushes) as running:
+            await until(lambda: running.equal("a") and running.recorder.up() == symbols("abc"))
+            (books,) = [socket for socket, topics in running.exchange.sockets.items() if "d:a" in topics]
+            books.transport.abort()
+            await until(lambda: running.book("a").counts["connection"] == 1 and running.equal("a"))
+            assert running.recorder.up() == symbols("abc")
+            assert [state for state, _, _ in running.recorder.states] == ["up"] * len(running.recorder.states)
+
+
+@both_ways
+class TestEdits:
+    async def test_only_what_changed_is_subscribed(self, pushes: bool) -> None:
+        async with desk("a", pushes=pushes) as running:
+            await until(lambda: running.equal("a"))
+            quotes = running.quotes_asked()
+            for wanted in ("ab", "abc", "bc", "b", "ab"):
+                running.feed.follow_books(instruments(*wanted))
+                await until(partial(running.follows, wanted))
+                assert {key[1] for key, _ in running.live} == symbols(wanted)
+            assert running.depth_asked("sub") == ["d:a", "d:a", "d:b", "d:c"]
+            assert running.depth_asked("unsub") == ["d:a", "d:c"]
+            assert running.quotes_asked() == quotes
+
+    async def test_a_book_that_is_not_followed_any_more_is_unknown_to_sinks(self, pushes: bool) -> None:
+        async with desk("ab", pushes=pushes) as running:
+            await until(lambda: running.equal("ab"))
+            running.feed.follow_books(instruments("b"))
+            assert running.applied.books[symbol("a")] is None
+            running.feed.stop("collector stopped")
+            assert running.applied.books == dict.fromkeys(symbols("ab"))
+
+    async def test_an_instrument_that_is_collected_no_more_has_no_book(self, pushes: bool) -> None:
+        async with desk("ab", pushes=pushes) as running:
+            await until(lambda: running.equal("ab"))
+            running.feed.apply(instruments("b", "c"))
+            assert running.live.get("tiny", symbol("a")) is None
+            await until(lambda: "d:a" not in running.exchange.topics)
+            assert running.equal("b")
+
+
+class TestRequests:
+    async def test_an_exchange_that_says_when_is_left_alone_until_then(self) -> None:
+        async with desk("") as running:
+            running.exchange.refusals = [Reply("slow down", 429, {"Retry-After": "1"})]
+            running.feed.follow_books(instruments(*"abc"))
+            await until(lambda: running.equal("abc"))
+            (first, _), (second, _), *_ = running.exchange.requests
+            assert second - first >= 1.0
+            status = running.feed.status()["books"]
+            assert status["counts"]["snapshots_failed"] == 1
+            assert status["snapshots_failing"] == {}
+
+    async def test_what_fails_is_said_until_it_works(self) -> None:
+        async with desk("") as running:
+            running.exchange.refusals = [Reply("no", 503) for _ in range(40)]
+            running.feed.follow_books(instruments("a"))
+            await until(lambda: running.feed.status()["books"]["snapshots_failing"].get("times", 0) >= 2)
+            failing = running.feed.status()["books"]["snapshots_failing"]
+            assert "503" in failing["reason"]
+            assert running.feed.status()["books"]["known"] == 0
+            running.exchange.refusals = []
+            await until(lambda: running.equal("a"))
+            assert running.feed.status()["books"]["snapshots_failing"] == {}
+
+    async def test_one_is_asked_for_once_over_reconnects(self) -> None:
+        async with desk("") as running:
+            running.exchange.refusals = [Reply("slow down", 429, {"Retry-After": "1"})]
+            running.feed.follow_books(instruments("a"))
+            await until(lambda: running.exchange.requests)
+            for _ in range(3):
+                await until(lambda: "d:a" in running.exchange.topics)
+                await running.exchange.drop()
+                await until(lambda: "d:a" not in running.exchange.topics)
+            await until(lambda: running.equal("a"))
+            assert len(running.exchange.requests) == 2
+
+    async def test_an_answer_from_before_the_first_change_is_asked_for_again(self) -> None:
+        async with desk("") as running:
+            true = running.exchange.books["a"]
+            old = true.whole()
+            answers = [old]
+            running.exchange.answer = lambda native_id: answers.pop() if answers else true.whole()
+            true.change()
+            running.exchange.refusals = [Reply("wait", 503)]
+            running.feed.follow_books(instruments("a"))
+            await until(lambda: "d:a" in running.exchange.topics)
+            await running.exchange.change("a", 3)
+            await until(lambda: running.equal("a"))
+            assert not answers
+
+    async def test_they_are_spread_over_time(self) -> None:
+        async with desk("abc", per_second=4.0) as running:
+            await until(lambda: running.equal("abc"))
+            times = [at for at, _native_id in running.exchange.requests]
+            assert times[-1] - times[0] >= 0.25  # two pauses of it
+
+
+class TestLimits:
+    async def test_renewals_are_bounded_per_minute(self) -> None:
+        async with desk("abc", pushes=True) as running:
+            books = running.feed._exchange.books
+            await until(lambda: running.equal("abc"))
+            books._renewed.extend([time.monotonic()] * market_books.RENEWALS_PER_MINUTE)
+            running.exchange.books["a"].change()
+            await running.exchange.change("a")
+            await until(lambda: books.counts["renewals_held_back"] > 0)
+            assert books.counts["renewals"] == 0
+            assert running.depth_asked("unsub") == []
