@@ -1,4 +1,4 @@
-"""What is open while a swap settles: held while funding is unknown for no other reason, and not for long."""
+"""Open opportunities while a swap settles: held while funding is unknown for that alone, and not for long."""
 
 from typing import Any
 
