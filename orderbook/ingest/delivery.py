@@ -42,6 +42,18 @@ class _Written(Struct, frozen=True, gc=False):
     rows: int
 
 
+class _Rising:
+    """When a counter rose last, µs since the epoch."""
+
+    def __init__(self) -> None:
+        self.at_us: int | None = None
+        self._count = 0
+
+    def note(self, count: int) -> None:
+        if count > self._count:
+            self._count, self.at_us = count, time.time_ns() // 1000
+
+
 class Delivery:
     """Writes batches in their order: what the database does not take waits on disk, and goes first then.
 
@@ -56,6 +68,7 @@ class Delivery:
         self.lost = 0
         self.problem = ""
         self.spill = spill
+        self._lost, self._set_aside = _Rising(), _Rising()
         self._again_s = 0.0
         self._writer = Writer(engine)
         self._times = Durations()
@@ -69,6 +82,7 @@ class Delivery:
         """Write a batch, or keep it on disk while others wait there."""
         if self.spill or time.monotonic() < self._again_s or not self._write(events):
             self._keep(events)
+        self._note()
 
     @property
     def can_replay(self) -> bool:
@@ -81,6 +95,7 @@ class Delivery:
             self.spill.adopt()
         except OSError as error:
             self._fails(f"what waits on disk cannot be read: {error}")
+        self._note()
 
     def replay(self) -> None:
         """Write what waits on disk, for REPLAY_S."""
@@ -88,10 +103,11 @@ class Delivery:
         try:
             while self.can_replay and time.monotonic() < until_s:
                 if (events := self.spill.oldest(MOST_BATCH_ROWS)) and not self._write(events):
-                    return
+                    break
                 self.spill.replayed()
         except OSError as error:
             self._fails(f"what waits on disk cannot be read: {error}")
+        self._note()
 
     def close(self) -> None:
         """Close connections and files."""
@@ -113,9 +129,16 @@ class Delivery:
             "spilled_events": self.spill.events,
             "torn_bytes": self.spill.torn_bytes,
             "dropped": self.spill.dropped + self.lost,
+            "lost_us": self._lost.at_us,
+            "set_aside_us": self._set_aside.at_us,
             "failures": self.failures,
             "problem": self.problem,
         }
+
+    def _note(self) -> None:
+        """Note when something was lost, or set aside."""
+        self._lost.note(self.lost + self.spill.dropped + self.spill.torn_bytes)
+        self._set_aside.note(self._writer.set_aside.total())
 
     def _keep(self, events: Sequence[StoreEvent]) -> None:
         try:

@@ -154,6 +154,9 @@ UNHEALTHY: dict[str, tuple[Observed, str, str]] = {
     "lake_write:collector 1/1 LakeSink slow": (
         with_collector(sinks={"LakeSink": {"flush_s": 12.0}}), "warning", "to the lake takes 12 s.",
     ),
+    "store_write:collector 1/1 StoreSink": (
+        with_collector(sinks={"StoreSink": {"problem": "no answer"}}), "critical", "no answer",
+    ),
     "database:collector 1/1 EpisodeSink": (
         with_collector(sinks={"EpisodeSink": {"problem": "no answer"}}), "critical", "EpisodeSink of",
     ),
