@@ -22,14 +22,13 @@ from core.threads import in_daemon_thread
 from markets.config import MarketConfig, Shard
 from markets.events import BookUpdate, Quote, SinkEvent, Trade
 from orderbook.ingest import wanted
-from orderbook.ingest.delivery import RETRY_FIRST_S, Delivery
+from orderbook.ingest.delivery import MOST_ROWS, RETRY_FIRST_S, Delivery
 from orderbook.ingest.events import StoreEvent, Top5
 from orderbook.ingest.rows import good
 from orderbook.ingest.spill import Spill
 from orderbook.ingest.top5 import Tops
 from orderbook.ingest.turn import Turn
 from orderbook.services import engine
-from orderbook.store.tables import MOST_BATCH_ROWS
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +50,7 @@ ANSWER_S: Final = 10
 class StoreSink:
     """A `collectors.sinks.Sink` that writes into the store while that is enabled.
 
-    A batch is due when it is large or old enough, and has all that waits, up to MOST_BATCH_ROWS: while the
+    A batch is due when it is large or old enough, and has all that waits, up to MOST_ROWS: while the
     store is behind, batches become larger. Two processes do not write one shard: the second one stands by.
     """
 
@@ -201,7 +200,7 @@ class StoreSink:
         while self._waiting or not self._ended:
             await self._until_due()
             if self._waiting:
-                count = min(len(self._waiting), MOST_BATCH_ROWS)
+                count = min(len(self._waiting), MOST_ROWS)
                 self._in_flight = [self._waiting.popleft() for _ in range(count)]
                 self._since_s = time.monotonic()
                 self._room.set()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,10 @@ class Process:
         return self.process.returncode
 
 
+def has_written(process: Process) -> bool:
+    return process.written() > 100
+
+
 def trades_twice(store: Store) -> int:
     """Trades that are there more than once."""
     [(twice,)] = store.execute(
@@ -98,7 +103,7 @@ async def test_it_stores_what_it_is_asked_for_and_ends_when_it_is_asked_to(
     simulator: Simulator, store: Store, tmp_path: Path
 ) -> None:
     process = Process(tmp_path, "--symbols", "BTC/* ETH/USDT", "--exchanges", "binance")
-    await process.until(lambda: process.written() > 100)
+    await process.until(partial(has_written, process))
     assert await process.end(signal.SIGTERM) == 0
     there = store.execute("SELECT exchange, symbol FROM marketdata.symbols").fetchall()
     assert {exchange.partition(":")[0] for exchange, _symbol in there} == {"binance"}
@@ -116,13 +121,13 @@ async def test_a_second_one_stands_by_and_takes_over_when_the_first_is_killed(
     process = Process(tmp_path)
     chance = random.Random(5)
     for _ in range(2):
-        await process.until(lambda process=process: process.written() > 100)
+        await process.until(partial(has_written, process))
         second = Process(tmp_path)
         await second.until(second.stands_by)
         assert not second.status()
         await asyncio.sleep(chance.uniform(0, 0.5))  # any moment
         await process.end(signal.SIGKILL)
-        await second.until(lambda second=second: second.written() > 100)
+        await second.until(partial(has_written, second))
         process = second
     assert await process.end(signal.SIGTERM) == 0
     assert trades_twice(store) == 0
