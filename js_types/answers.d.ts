@@ -3,6 +3,7 @@
 declare namespace Answers {
   interface ByAddress {
     "/api/charts/pair": Charts.PairFacts;
+    "/api/depth": { time: number; pair: Depth.Pair };
     "/api/funding": Funding.Matrix;
     "/api/funding/net": Funding.Net;
     "/api/health/graph": Health.Graph;

@@ -7,6 +7,7 @@ from typing import Final
 
 from msgspec import structs
 
+from collectors.books import LiveBooks
 from collectors.sinks import EmitDerived
 from core.channel import Channel
 from engine.charts.points import ChartDelta
@@ -83,6 +84,10 @@ class RealtimeSink:
             self._emit_episodes()
             await self._publisher.aclose()
             await self._scan_publisher.aclose()
+
+    def use_books(self, books: LiveBooks) -> None:
+        """Let gate checks and opportunities ask the order books of this process."""
+        self._scanner.use_books(books)
 
     def stats(self) -> dict[str, float]:
         """Counters of the engine, the scanner and the publishers since the start."""

@@ -22,6 +22,7 @@ from django.views import csrf, defaults
 from django.views.generic import TemplateView
 
 from accounts.access.guard import OUR_FAULTS, OUTAGES, SIGN_IN, not_possible
+from accounts.my_size import my_size
 from markets.models import Exchange, OpportunityFilter, PairKind, Symbol
 from markets.selectors import compared_legs, exchange_names
 
@@ -44,7 +45,7 @@ class Scanner(LoginRequiredMixin, TemplateView):
     template_name = "scanner/scanner.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """Add the filter bar's choices: markets, kinds of pairs, quote currencies, opportunity filters."""
+        """Add the choices of the filter bar, and the user's size."""
         return super().get_context_data(
             exchanges=compared_legs(Exchange.objects.filter(enabled=True).order_by("name")),
             exchange_names=json.dumps(exchange_names()),
@@ -54,6 +55,7 @@ class Scanner(LoginRequiredMixin, TemplateView):
             .distinct()
             .order_by("quote"),
             filters=OpportunityFilter.objects.filter(enabled=True).order_by("id"),
+            my_size=my_size(self.request.user),
             **kwargs,
         )
 

@@ -45,7 +45,7 @@ class View(Struct, frozen=True):
 
 
 class Change(Struct, frozen=True):
-    """What one move did. Update ids count changed levels, `number` counts moves.
+    """Changes of one move. Update ids count changed levels, `number` counts moves.
 
     Levels by their keys, with the sizes they have now. `were` are the keys of both sides before.
     `restarted`: the exchange began to count again with this one.

@@ -29,9 +29,14 @@ class Sides:
         """Take over a row of prices and sizes per side, the best first; behind its last level sizes are 0."""
         self._width = price.shape[1]
         self._counts = np.count_nonzero(size, axis=1)
-        self._price = price.ravel()
+        self._price, self._size = price.ravel(), size.ravel()
         self.coins, self._coins_before, self._coin_keys = _reached(size)
         self.quote, self._quote_before, self._quote_keys = _reached(size * price)
+
+    def levels(self, side: int) -> Levels:
+        """Return the levels of one side, the best first."""
+        place = slice(side * self._width, side * self._width + int(self._counts[side]))
+        return np.column_stack((self._price[place], self._size[place]))
 
     def best(self, side: Ints) -> Floats:
         """Best prices."""
@@ -110,6 +115,18 @@ class Walk:
             gains = self._gain(middle) >= 0.0
             low, high = np.where(gains, middle, low), np.where(gains, high, middle)
         return np.where(open_end, most, low)
+
+    def best(self) -> float:
+        """Coins with the highest profit, of the first route: all levels that cross; 0 where none do."""
+        buy, sell = int(self._buy[0]), int(self._sell[0])
+        steps = [np.cumsum(side[:, 1]) for side in (self._asks.levels(buy), self._bids.levels(sell))]
+        coins = np.concatenate(([0.0], *steps))
+        coins = np.sort(coins[coins <= self.known_coins[0]])
+        same = np.zeros(len(coins), np.int64)
+        each = Walk(
+            self._asks, same + buy, self._bids, same + sell, np.full(len(coins), self._factor[0] * BPS)
+        )
+        return float(coins[np.argmax(each._gain(coins))])
 
     def _gain(self, coins: Floats) -> Floats:
         cost, brought = self.money(coins)

@@ -80,7 +80,7 @@ class Depth(ABC):
         return number_of(call, "limit", self.usual)
 
     def cost(self, call: RestCall) -> int:
-        """What a request takes from the budget."""
+        """Return how much a request takes from the budget."""
         return 1
 
     def restart(self, fault: Fault) -> None:
