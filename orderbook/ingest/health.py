@@ -49,7 +49,7 @@ def behind(now: Look, _limits: object) -> Iterator[Finding]:
 
 @finds()
 def lost(now: Look, _limits: object) -> Iterator[Finding]:
-    """What waited on disk was dropped, or damaged, within the last hour."""
+    """Batches that waited on disk were dropped, or damaged, within the last hour."""
     for subject, stats in _writers(now):
         if not _is_recent(now, stats.get("lost_us")):
             continue

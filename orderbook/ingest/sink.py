@@ -135,9 +135,11 @@ class StoreSink:
     async def _look(self) -> None:
         """Read the settings and see whether it is our turn; while the database is away all stays as it is."""
         try:
-            found = await in_daemon_thread(wanted.read)
-        except DatabaseError as error:
-            self._outage.begins("store: its settings cannot be read: %s", str(error).partition("\n")[0])
+            async with asyncio.timeout(ANSWER_S):
+                found = await in_daemon_thread(wanted.read)
+        except (DatabaseError, TimeoutError) as error:
+            words = str(error).partition("\n")[0] or "PostgreSQL does not answer"
+            self._outage.begins("store: its settings cannot be read: %s", words)
             return
         self._outage.ends("store: its settings are read again")
         if found != self._wanted:

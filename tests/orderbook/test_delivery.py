@@ -46,7 +46,7 @@ class OwnServer:
         self._running.close()
 
     def kill(self) -> None:
-        """As a machine that loses its power kills it."""
+        """Kill it as a machine that loses its power does."""
         pid = int((self._server.data / "postmaster.pid").read_text().split()[0])
         os.kill(pid, signal.SIGKILL)
         self.stop()

@@ -1,4 +1,4 @@
-"""What is found where the store does not get what it is to get."""
+"""Findings where the store does not get what it is to get."""
 
 from typing import Any
 

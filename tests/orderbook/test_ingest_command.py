@@ -63,7 +63,7 @@ class Process:
         )  # fmt: skip
 
     def status(self) -> CollectorStatus | None:
-        """What it reports in Redis."""
+        """Its report in Redis."""
         return next((each for each in collector_statuses("ingest") if each.pid == self.process.pid), None)
 
     def written(self) -> int:
