@@ -163,8 +163,8 @@ class MarketFeed:
             ladder, shown = instrument.ladder, exchange.as_quoted(listing, book)
             best = (shown.bid, shown.bid_size, shown.ask, shown.ask_size)
             if change := ladder.move(best, shown.ts_ms):
-                instrument.sequence = ladder.last
                 self._depth(exchange, listing, ladder, change)
+                instrument.sequence = ladder.last
 
     def _book(self, instrument: Instrument) -> Book:
         """Half a spread around the exchange's price, rounded outwards to the tick."""

@@ -148,10 +148,10 @@ class Ladder:
         return number - 2**32 if number >= 2**31 else number
 
     def crossed(self, change: Change) -> Change:
-        """Return a change by which a bid is above the best ask, where none is."""
-        return structs.replace(
-            change, bids={**change.bids, -(self.asks.keys[0] + 1): self.asks.sizes[self.asks.keys[0]]}
-        )
+        """Return the last change with a bid above the best ask, which is not there and takes an id."""
+        self.last += 1
+        key = self.asks.keys[0]
+        return structs.replace(change, last=self.last, bids={**change.bids, -(key + 1): self.asks.sizes[key]})
 
     def _seen(self, side: "_Side", changed: dict[int, str], were: list[int], levels: int) -> dict[int, str]:
         if len(side.keys) <= levels and len(were) <= levels:

@@ -1,4 +1,4 @@
-"""Depth in a real Chromium: the scanner's columns at my size, and the page of a pair, live and in every state."""
+"""Depth in a real Chromium: columns of the scanner at my size, and the page of a pair in every state."""
 
 import asyncio
 import re

@@ -242,6 +242,18 @@ async def test_nonsense_leaves_nothing_behind(sim: Simulator, key: str) -> None:
     assert exchange.subscribers == {}
 
 
+async def test_a_client_that_asks_for_books_and_does_not_read_them_is_cut(
+    sim: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simulator.session.OUTBOX_BYTES", 2_000_000)
+    async with connect(sim, "okx") as client:
+        again = {"op": "subscribe", "args": [{"channel": "books", "instId": "BTC-USDT"}] * 200}
+        await client.send(again)
+        assert (await client.end()).code == 1006
+    await until(lambda: sim.connections("okx") == 0)
+    assert sim.exchanges["okx"].subscribers == {}
+
+
 @pytest.mark.parametrize("key", ["okx", "gate", "mexc"])
 async def test_a_recording_has_no_depth_and_its_quotes_go_on(key: str, tmp_path: Path) -> None:
     header = "timestamp,exchange,symbol_base,symbol_quote,bid_price,bid_qty,ask_price,ask_qty\n"
