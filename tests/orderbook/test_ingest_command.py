@@ -48,17 +48,18 @@ def _set_up(url: str) -> None:
 
 
 class Process:
-    """The command, running."""
+    """The command, running, or that of a collector."""
 
-    def __init__(self, spill: Path, *options: str) -> None:
+    def __init__(self, spill: Path, *options: str, command: str = "ingest_orderbook") -> None:
         environment = {
             **os.environ,
             "DATABASE_URL": database_url(),
+            "LAKE_URL": str(spill / "lake"),
             "STORE_SPILL_DIR": str(spill),
             "FEED": "sim",
         }
         self.process = subprocess.Popen(
-            [sys.executable, "manage.py", "ingest_orderbook", *options],
+            [sys.executable, "manage.py", command, *options],
             cwd=settings.BASE_DIR, env=environment, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
@@ -130,6 +131,24 @@ async def test_a_second_one_stands_by_and_takes_over_when_the_first_is_killed(
         await second.until(partial(has_written, second))
         process = second
     assert await process.end(signal.SIGTERM) == 0
+    assert trades_twice(store) == 0
+
+
+async def test_a_collector_writes_once_that_is_enabled_and_a_process_of_its_own_stands_by_then(
+    simulator: Simulator, store: Store, tmp_path: Path, empty_redis: Redis
+) -> None:
+    collector = Process(tmp_path, command="collect")
+    await collector.until(collector_statuses)
+    assert not rows(store, "symbols")
+    row = await StoreSettings.objects.aget()
+    row.enabled = True
+    await sync_to_async(row.save)()  # as the admin does
+    await collector.until(lambda: rows(store, "book_ticker"))
+    own = Process(tmp_path)
+    await own.until(own.stands_by)
+    assert await collector.end(signal.SIGTERM) == 0
+    await own.until(partial(has_written, own))
+    assert await own.end(signal.SIGTERM) == 0
     assert trades_twice(store) == 0
 
 
