@@ -208,7 +208,7 @@ class StoreSink:
                 self._room.set()
                 await in_daemon_thread(partial(self._delivery.put, self._in_flight))
                 self._in_flight = ()
-            if self._active and self._delivery.can_replay:
+            if self._delivery.can_replay:
                 await in_daemon_thread(self._delivery.replay)
 
     async def _until_due(self) -> None:
