@@ -44,7 +44,6 @@ from orderbook.ingest.binary import EPOCH_US
 from orderbook.ingest.delivery import LANES, MOST_ROWS, Delivery
 from orderbook.ingest.rows import rows_of
 from orderbook.ingest.spill import Spill
-from orderbook.store.plain import PlainEngine
 from orderbook.store.tables import BOOK_TICKER, MOST_BATCH_ROWS
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -326,7 +325,7 @@ def main() -> None:
         with embedded.running(embedded.postgres(home), home / "log") as url:
             values = at_its_pace(url, home, 6 if options.quick else 60)
             with connected(url) as connection:
-                delivery = Delivery(PlainEngine(), partial(connected, url), Spill(home / "spill", 10**9))
+                delivery = Delivery(partial(connected, url), Spill(home / "spill", 10**9))
                 values |= write_three_ways(connection, delivery, 3 if options.quick else 25)
                 values |= bytes_per_row(connection)
                 delivery.close()

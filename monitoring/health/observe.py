@@ -122,6 +122,7 @@ class Observer:
             database_bytes=None if stores is None else stores.database_bytes,
             lake=() if stores is None else stores.lake,
             disk=None if stores is None else stores.disk,
+            store=None if stores is None else stores.store,
             measured_us=None if stores is None else stores.at_us,
             runs=() if stores is None else tuple(by_our_clock(stores.runs, self._runs, at_us, now_s)),
             overdue=() if stores is None else stores.overdue,

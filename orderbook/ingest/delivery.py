@@ -17,7 +17,7 @@ from orderbook.ingest.events import StoreEvent
 from orderbook.ingest.lane import Connect, Lane
 from orderbook.ingest.rows import good
 from orderbook.ingest.spill import Spill
-from orderbook.store.engine import Engine
+from orderbook.store.engine import StoreError
 from orderbook.store.tables import MOST_BATCH_ROWS
 
 logger = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class Delivery:
     them beside each other, each its part, and either is there whole or not at all.
     """
 
-    def __init__(self, engine: Engine, connect: Connect, spill: Spill) -> None:
+    def __init__(self, connect: Connect, spill: Spill) -> None:
         self.rows = 0
         self.repeated = 0
         self.failures = 0
@@ -74,7 +74,7 @@ class Delivery:
         self.spill = spill
         self._lost, self._set_aside = _Rising(), _Rising()
         self._again_s = 0.0
-        self._lanes = [Lane(engine, connect) for _ in range(LANES)]
+        self._lanes = [Lane(connect) for _ in range(LANES)]
         self._times = Durations()
         self._recent: deque[_Written] = deque(maxlen=RECENT)
         self._pauses = delays(RETRY_FIRST_S, RETRY_CEILING_S)
@@ -153,7 +153,7 @@ class Delivery:
             try:
                 self.spill.append(events)
             except (TypeError, ValueError, OverflowError):
-                self.spill.append(good(events, self._lanes[0].writer.set_aside))
+                self.spill.append(good(events, self._lanes[0].set_aside))
         except OSError as error:
             self.lost += len(events)
             self._fails(f"the disk does not keep what the database does not take: {error}")
@@ -204,7 +204,7 @@ class Delivery:
                 self._times.add(done.took_s)
                 self._recent.append(done)
         failed = next((each for each in outcomes if isinstance(each, Exception)), None)
-        if isinstance(failed, psycopg.Error):
+        if isinstance(failed, psycopg.Error | StoreError):
             self._fails(words_of(failed))
         elif failed is not None:
             raise failed
@@ -217,7 +217,7 @@ class Delivery:
         """Events that were set aside, by kind."""
         found: Counter[str] = Counter()
         for lane in self._lanes:
-            found.update(dict(lane.writer.set_aside))  # a copy: a lane may be writing
+            found.update(dict(lane.set_aside))  # a copy: a lane may be writing
         return found
 
     def _fails(self, words: str) -> None:
@@ -227,8 +227,8 @@ class Delivery:
         self._outage.begins("store: not written, kept on disk: %s", words)
 
 
-def words_of(error: psycopg.Error) -> str:
-    """First line of what PostgreSQL says."""
+def words_of(error: psycopg.Error | StoreError) -> str:
+    """First line of what PostgreSQL says, or the store."""
     return str(error).partition("\n")[0] or type(error).__name__
 
 

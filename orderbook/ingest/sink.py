@@ -28,7 +28,6 @@ from orderbook.ingest.rows import good
 from orderbook.ingest.spill import Spill
 from orderbook.ingest.top5 import Tops
 from orderbook.ingest.turn import Turn
-from orderbook.services import engine
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +70,7 @@ class StoreSink:
         self._room = asyncio.Event()
         self._look_now = asyncio.Event()
         self._ended = False
-        self._delivery = Delivery(engine(), partial(own_connection, "arbdesk store", ANSWER_S), self._spill())
+        self._delivery = Delivery(partial(own_connection, "arbdesk store", ANSWER_S), self._spill())
         self._outage = Outage(logger, logging.WARNING)
 
     def configure(self, config: MarketConfig) -> None:

@@ -187,7 +187,11 @@ def test_a_contract_size_that_collectors_find_changed_is_synced_and_asked_for_on
     desk: None, empty_redis: Redis
 ) -> None:
     resized = [{"symbol": "ADA/USDT:USDT", "was": 12.0, "said": "120", "since_us": 1}]
-    feeds: dict[str, dict[str, Any]] = {"gate:swap": {"resized": resized}, "okx:swap": {"resized": []}, "okx": {}}
+    feeds: dict[str, dict[str, Any]] = {
+        "gate:swap": {"resized": resized},
+        "okx:swap": {"resized": []},
+        "okx": {},
+    }
     report(empty_redis, CollectorStatus("1/2", exchanges={}))
     sync_resized()
     assert not CatalogueSync.objects.exists(), "nothing was said to have changed"

@@ -8,7 +8,6 @@ from msgspec import structs
 from markets.follow.runtime import CollectorStatus
 from orderbook.ingest.delivery import Delivery
 from orderbook.ingest.spill import Spill
-from orderbook.store.plain import PlainEngine
 from tests.support.observed import NOW, WELL, S, found, with_collector
 
 FINE: dict[str, Any] = {
@@ -60,4 +59,4 @@ def test_every_counter_a_finding_reads_is_one_that_a_sink_has(tmp_path: Any) -> 
         raise AssertionError("not connected")
 
     own = {"active", "waiting", "lag_s"}  # the sink's; the rest is the delivery's
-    assert FINE.keys() - own <= Delivery(PlainEngine(), nobody, Spill(tmp_path, 1)).stats().keys()
+    assert FINE.keys() - own <= Delivery(nobody, Spill(tmp_path, 1)).stats().keys()

@@ -26,8 +26,11 @@ from markets.models import Exchange
 from markets.seed import seed
 from orderbook.models import StoreSettings
 from simulator.server import Simulator
+from tests.orderbook.conftest import plain_only
 from tests.orderbook.test_store import rows
 from tests.support.live import START_S, database_url
+
+pytestmark = plain_only
 
 Store = psycopg.Connection[Any]
 
