@@ -67,7 +67,7 @@ class Process:
         )  # fmt: skip
 
     def status(self) -> CollectorStatus | None:
-        """Its report in Redis."""
+        """Report of it in Redis."""
         return next((each for each in collector_statuses("ingest") if each.pid == self.process.pid), None)
 
     def written(self) -> int:
@@ -155,7 +155,8 @@ async def test_a_collector_writes_once_that_is_enabled_and_a_process_of_its_own_
     assert trades_twice(store) == 0
 
 
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("names", ["BTC", "!*/*"])
-def test_names_that_name_nothing_are_refused(db: None, names: str) -> None:
+def test_names_that_name_nothing_are_refused(store: Store, names: str) -> None:
     with pytest.raises(CommandError, match="--symbols: "):
         call_command("ingest_orderbook", symbols=names)
