@@ -6,10 +6,12 @@ import os
 import socket
 import time
 from functools import partial
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from collectors.feed import REFUSED_SHOWN
 from collectors.lease import guard, why_not_written
 from collectors.memory import Memory
 from collectors.supervisor import Supervisor
@@ -21,6 +23,21 @@ from markets.follow.runtime import CollectorRole, CollectorStatus, report_status
 logger = logging.getLogger(__name__)
 
 REPORT_S = 1.0
+
+
+SUMMED = ("followed", "known", "levels", "topics", "updates", "updates_per_s")
+"""What of a market's books makes sense as a sum."""
+
+
+def books_status(supervisor: Supervisor) -> dict[str, Any]:
+    """Order books of this process: what is followed, known and refused, and the budget."""
+    chosen = supervisor.chosen
+    markets = [feed.books_status() for feed in supervisor.feeds.values()]
+    return {name: round(sum(each[name] for each in markets), 1) for name in SUMMED} | {
+        "most": supervisor.most_books,
+        "refused": len(chosen.refused),
+        "refused_books": [f"{each.symbol} on {each.exchange}" for each in chosen.refused[:REFUSED_SHOWN]],
+    }
 
 
 class Reporter:
@@ -59,6 +76,7 @@ class Reporter:
             sinks={outlet.name: outlet.stats() for outlet in supervisor.outlets},
             memory=self._memory.stats(),
             lacks=supervisor.lacks,
+            books=books_status(supervisor),
             role=self._role,
         )
 

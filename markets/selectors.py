@@ -33,6 +33,7 @@ from markets.config import (
     PairKind,
     base_url_problem,
 )
+from markets.depth import depth_config
 from markets.fees.schedules import (
     WANTED,
     begun_schedules,
@@ -125,6 +126,10 @@ def load_config() -> MarketConfig:
     for row in filters:
         if row.charted:
             check_cap(row, len(selected[row.pk]))
+    uncharted = [row for row in filters if row.follow_depth and not row.charted]
+    with_depth = select_all(uncharted, market, pairs) | {
+        row.pk: selected[row.pk] for row in filters if row.follow_depth and row.charted
+    }
     compared = tuple(listings(worths))
     markets = list(_markets_in_use(exchanges, market, compared, pairs))
     configured = tuple(_exchange_config(row, name, fees) for row, name in markets)
@@ -144,6 +149,7 @@ def load_config() -> MarketConfig:
         identities=identities(),
         gates=gate_terms(),
         fee_rules=(*fee_rules(exchanges, schedules, called), *said),
+        depth=depth_config(market, [chart for _pk, charts in sorted(with_depth.items()) for chart in charts]),
         past_fees=past_fees(markets, configured, begun, said, today, called=called),
     )
 

@@ -36,6 +36,7 @@ class CollectorStatus(msgspec.Struct):
     "breaker open" | "idle", "connections": int, "topics": int, "refused_topics": [...],
     "refusals": [{"symbol", "channel", "reason", "since_us", "times", "next_try_s"}],
     "polls_failing": [{"path", "reason", "since_us", "times"}], "next_try_s": float | None}.
+    `books`: order books of this process, summed over exchanges, see `collectors.reporter`.
     `channels`: sink name -> {"len", "capacity", "accepted", "dropped"}. `sinks`: sink name -> its own
     counters. `memory`: see collectors.memory. `lacks`: why nothing is collected or compared,
     see markets.lacks.
@@ -53,6 +54,7 @@ class CollectorStatus(msgspec.Struct):
     sinks: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
     memory: dict[str, float] = msgspec.field(default_factory=dict)
     lacks: tuple[str, ...] = ()
+    books: dict[str, Any] = msgspec.field(default_factory=dict)
     role: CollectorRole = "collector"
 
 

@@ -15,7 +15,7 @@ from django.utils.module_loading import import_string
 from collectors.exchanges import CODECS
 from collectors.lease import Lease
 from collectors.memory import CONNECTED_S, Memory
-from collectors.reporter import Reporter
+from collectors.reporter import Reporter, books_status
 from collectors.standby import Standby, unless_lost
 from collectors.supervisor import Outlet, SinkType, Supervisor
 from core.process.heartbeat import QueueFill, Report
@@ -180,4 +180,6 @@ def _report(supervisor: Supervisor, follower: Follower) -> Report:
     fills = {outlet.name: outlet.status() for outlet in supervisor.outlets}
     queues = {name: QueueFill(fill["len"], fill["capacity"], fill["dropped"]) for name, fill in fills.items()}
     counters = {name: float(count) for name, count in supervisor.counters.items()}
+    books = books_status(supervisor)
+    counters |= {f"books_{name}": float(books[name]) for name in ("followed", "known", "refused", "updates")}
     return Report(revision=follower.revision, queues=queues, counters=counters)
