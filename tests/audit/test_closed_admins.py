@@ -15,6 +15,7 @@ NEVER: Final = {
     "audit.entry": EVERYTHING,
     "history.maintenancerun": EVERYTHING,
     "history.retentionpolicy": {"add", "delete"},
+    "markets.depthsettings": {"delete"},
     "markets.gatethresholds": {"delete"},
     "markets.identitycase": {"delete"},
     "markets.instrument": {"add", "delete"},
