@@ -1,6 +1,6 @@
 """A real Prometheus beside a simulated desk: every process answers, every rule evaluates, every query finds.
 
-    .venv/bin/python benchmarks/prometheus_trial.py
+    .venv/bin/python benchmarks/alerts/prometheus_trial.py
 
 Needs Debian's `prometheus` on PATH. Starts a desk of its own, scrapes it every 2 s with the deployed
 configuration, makes a browser's socket and a task, and waits at most `TRIAL_S` for all to be there.
@@ -17,7 +17,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from arbsite.environment import BASE_DIR
 from tests.support.desk.prometheus_rig import BINARY, Prometheus, dashboard_queries, running_prometheus

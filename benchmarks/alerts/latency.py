@@ -1,6 +1,6 @@
 """Latency from the tick that opens an opportunity to its alert at an HTTP server: everything real.
 
-    python benchmarks/alert_latency.py [--seconds 45] [--symbols 40] [--edge 2]
+    python benchmarks/alerts/latency.py [--seconds 45] [--symbols 40] [--edge 2]
 
 The simulator, `manage.py collect` with all its sinks, PostgreSQL, Redis, `manage.py monitor` with the rules
 and the delivery, and in this process the server a signed webhook goes to, all on two cores of one machine,
@@ -22,7 +22,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 import numpy as np
 from aiohttp import web
 from asgiref.sync import sync_to_async
