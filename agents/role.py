@@ -11,6 +11,7 @@ from typing import Any, Final
 from django.apps import apps
 from django.db import DatabaseError, connections, transaction
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from orderbook.store.tables import SCHEMA
 
@@ -117,3 +118,13 @@ _MAY_NOT: Final = (
     "AND NOT has_table_privilege(%s, quote_ident(schemaname) || '.' || quote_ident(tablename), 'SELECT') "
     "AND tablename = ANY(%s)"
 )
+
+
+def reader_dsn(using: str = "default") -> str:
+    """Connection string of the role, for what does not connect through Django."""
+    params = connections[using].get_connection_params()
+    libpq = {name: value for name, value in params.items() if name in _LIBPQ and value not in (None, "")}
+    return make_conninfo("", **libpq)
+
+
+_LIBPQ: Final = ("host", "port", "dbname", "user", "password", "options", "connect_timeout", "sslmode")

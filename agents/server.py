@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 
 from agents.asking import Ask
 from agents.callers import TokenVerifier, Who, of_request
+from agents.tools.learning import LearningTools
 from agents.tools.market import MarketTools
 from agents.tools.now import NowTools
 from agents.tools.past import PastTools
@@ -43,10 +44,11 @@ number. Long answers have `next`: give it as `cursor` with the same parameters t
 def tools(who: Who) -> list[Tool]:
     """All tools, on behalf of a caller."""
     ask = Ask(who)
-    market, past, now = MarketTools(ask), PastTools(ask), NowTools(ask)
+    market, past, now, learning = MarketTools(ask), PastTools(ask), NowTools(ask), LearningTools(ask)
     return [
         now.health, market.exchanges, market.symbols, market.routes, market.why, past.opportunities,
         past.history, past.bars, now.funding, now.funding_net,
+        learning.features,
     ]  # fmt: skip
 
 

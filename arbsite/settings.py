@@ -411,6 +411,7 @@ COLLECTOR_SINKS = [
     "history.write.sink.LakeSink",
     "monitoring.quality.sink.QualitySink",
     "realtime.funding.sink.FundingSink",
+    "orderbook.ingest.sink.StoreSink",
 ]
 COLLECTOR_CHANNEL_CAPACITY = env.int("COLLECTOR_CHANNEL_CAPACITY", default=100_000)
 
@@ -420,6 +421,9 @@ MONITOR_PARTS = ["monitoring.alerts.delivery.run"]
 # The Delta tables of what was seen: a directory, or s3://bucket/prefix with AWS_* in the environment.
 LAKE_URL = env.str("LAKE_URL", default=str(HOME / "lake"))
 LAKE_STORAGE_OPTIONS = {name: value for name, value in env.ENVIRON.items() if name.startswith("AWS_")}
+
+# Where batches for the store of quotes, trades and books wait while the database is away.
+STORE_SPILL_DIR = env.str("STORE_SPILL_DIR", default=str(HOME / "store-spill"))
 
 # How many days the story of an opportunity is kept (docs/opportunities.md).
 EPISODE_DAYS = env.int("EPISODE_DAYS", default=180)

@@ -134,10 +134,12 @@ class Feed:
             "polls_failing": [{"path": path, **each} for path, each in sorted(self._polls.failing.items())],
             "next_try_s": self._exchange.breaker.next_try_s,
             "counts": self._counts(lines),
-            "books": self._books_status([line for line in every if line.of_books]),
+            "books": self.books_status(),
         }
 
-    def _books_status(self, lines: list[Line]) -> dict[str, Any]:
+    def books_status(self) -> dict[str, Any]:
+        """Status of its order books for the operator."""
+        lines = [line for line in self._lines if line.of_books]
         return self._exchange.books.status(time.monotonic_ns()) | {
             "connections": sum(line.connections for line in lines),
             "topics": sum(line.topics for line in lines),

@@ -35,6 +35,7 @@ from core.connections import own_connection
 from core.outage import Outage, of_redis
 from core.threads import in_daemon_thread
 from markets.config import Shard
+from markets.follow.runtime import CollectorRole
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,9 @@ ANSWER_S: Final = 2
 
 _TURN: Final = 0x_6172_6264_6C65_6173
 """The advisory lock of the process that takes or raises a lease: one at a time."""
+
+
+_DOES: Final[dict[CollectorRole, str]] = {"collector": "collects", "ingest": "writes into the store"}
 
 
 class LeaseLost(OSError):
@@ -78,13 +82,20 @@ class _Row(Struct, frozen=True):
 
 
 class Lease:
-    """The lease of one shard, held or not. `on_lost` is called in a thread of ours, once."""
+    """The lease of one shard for one role, held or not. `on_lost` is called in a thread of ours, once.
 
-    def __init__(self, shard: Shard, on_lost: Callable[[], object] = lambda: None) -> None:
+    One who collects a shard does not keep another from writing it into the store.
+    """
+
+    def __init__(
+        self, shard: Shard, on_lost: Callable[[], object] = lambda: None, role: CollectorRole = "collector"
+    ) -> None:
         self.token = 0
         self.lost = False
-        self.names: tuple[str, ...] = (str(shard),)
+        self._key = _key(role, str(shard))
+        self.names: tuple[str, ...] = (self._key,)
         """The shards whose leases this one ended: in their name, too, nothing may be written any more."""
+        self._role: CollectorRole = role
         self._shard = shard
         self._on_lost = on_lost
         self._session: psycopg.Connection[Any] | None = None
@@ -98,7 +109,7 @@ class Lease:
     @property
     def name(self) -> str:
         """Name of the lease where its token is kept."""
-        return lease_name(str(self._shard))
+        return lease_name(self._key)
 
     # --- in PostgreSQL; all of it blocks ---------------------------------------------------------------
 
@@ -116,21 +127,25 @@ class Lease:
                         "SELECT shard, token, beat, holder, place FROM markets_shardlease ORDER BY shard"
                     )
                 ]
-                others = [row for row in rows if row.holder and self._shard.overlaps(Shard.parse(row.shard))]
+                others = [row for row in rows if row.holder and self._overlaps(row)]
                 if there := [row for row in others if not self._is_over(row)]:
-                    return f"{there[0].holder} collects shard {there[0].shard}"
+                    return f"{there[0].holder} {_DOES[self._role]} shard {_shard(there[0].shard)}"
                 token = 1 + max((row.token for row in rows), default=0)
-                ended = [row.shard for row in others if row.shard != str(self._shard)]
+                ended = [row.shard for row in others if row.shard != self._key]
                 self._write(session, token, ended)
-        self.token, self.names, self._renewed_s = token, (str(self._shard), *ended), began_s
+        self.token, self.names, self._renewed_s = token, (self._key, *ended), began_s
         for row in others:
             logger.warning("%s is gone or silent: shard %s is taken over", row.holder, row.shard)
         return ""
 
+    def _overlaps(self, row: _Row) -> bool:
+        shard = _shard(row.shard)
+        return row.shard == _key(self._role, shard) and self._shard.overlaps(Shard.parse(shard))
+
     def _write(self, session: "psycopg.Connection[Any]", token: int, ended: Iterable[str]) -> None:
         # A write in a transaction now (`hold_in_database`) is waited for; renewals are not held up by it.
         session.execute(
-            "SELECT 1 FROM markets_shardlease WHERE shard = ANY(%s) FOR UPDATE", ([*ended, str(self._shard)],)
+            "SELECT 1 FROM markets_shardlease WHERE shard = ANY(%s) FOR UPDATE", ([*ended, self._key],)
         )
         for shard in ended:
             session.execute(
@@ -140,7 +155,7 @@ class Lease:
             "INSERT INTO markets_shardlease (shard, token, beat, holder, place) VALUES (%s, %s, 0, %s, %s) "
             "ON CONFLICT (shard) DO UPDATE SET token = excluded.token, beat = 0, "
             "holder = excluded.holder, place = excluded.place",
-            (str(self._shard), token, f"process {os.getpid()} on {socket.gethostname()}", own_place()),
+            (self._key, token, f"process {os.getpid()} on {socket.gethostname()}", own_place()),
         )
 
     def _is_over(self, row: _Row) -> bool:
@@ -150,7 +165,7 @@ class Lease:
         """Hold it from now on, in a thread, until `release` or until it is lost."""
         self._keeper = threading.Thread(target=self._keep, name="lease", daemon=True)
         self._keeper.start()
-        _held[str(self._shard)] = self
+        _held[self._key] = self
 
     def _keep(self) -> None:
         while not self._ended.wait(RENEW_EVERY_S) and not self.lost:
@@ -169,7 +184,7 @@ class Lease:
             began_s = time.monotonic()
             done = self._connected().execute(
                 "UPDATE markets_shardlease SET beat = beat + 1 WHERE shard = %s AND token = %s",
-                (str(self._shard), self.token),
+                (self._key, self.token),
             )
         if done.rowcount == 0:
             self._lose()
@@ -181,17 +196,20 @@ class Lease:
             if not self.lost:
                 self._connected().execute(
                     "UPDATE markets_shardlease SET holder = '' WHERE shard = %s AND token = %s",
-                    (str(self._shard), self.token),
+                    (self._key, self.token),
                 )
             if self._session is not None:
                 self._session.close()
 
     def release(self) -> None:
         """Release the lease to another one; takes no longer than PostgreSQL may take."""
-        _held.pop(str(self._shard), None)
+        if _held.get(self._key) is self:
+            del _held[self._key]
         self._ended.set()
         if self._keeper is not None:
             self._keeper.join(ANSWER_S)
+        elif self._session is not None:  # it was never held
+            self._session.close()
 
     def _lose(self) -> None:
         if not self.lost:
@@ -232,7 +250,7 @@ class Lease:
                     "UPDATE markets_shardlease SET token = 1 + "
                     "GREATEST(%s, (SELECT max(token) FROM markets_shardlease)) "
                     "WHERE shard = %s AND token = %s RETURNING token",
-                    (token, str(self._shard), self.token),
+                    (token, self._key, self.token),
                 ).fetchone()
                 if raised is not None:
                     self.token = raised[0]
@@ -254,7 +272,7 @@ class Lease:
             cursor.execute("SET LOCAL idle_in_transaction_session_timeout = %s", (f"{SILENT_S:g}s",))
             cursor.execute(
                 "SELECT 1 FROM markets_shardlease WHERE shard = %s AND token = %s FOR KEY SHARE",
-                (str(self._shard), self.token),
+                (self._key, self.token),
             )
             if cursor.fetchone() is None:
                 self._lose()
@@ -315,6 +333,15 @@ def lease_name(shard: str) -> str:
     return f"lease:{shard}"
 
 
+def _key(role: CollectorRole, shard: str) -> str:
+    """Name of its row: `1/2`, and `ingest 1/2` for the store."""
+    return shard if role == "collector" else f"{role} {shard}"
+
+
+def _shard(key: str) -> str:
+    return key.rpartition(" ")[2]
+
+
 # --- whether a process of this machine is gone -------------------------------------------------------
 
 _PROC: Final = Path("/proc")
@@ -359,14 +386,14 @@ def _started(pid: int) -> str:
 _held: Final[dict[str, Lease]] = {}
 
 
-def lease_of(shard: Shard) -> Lease | None:
+def lease_of(shard: Shard, role: CollectorRole = "collector") -> Lease | None:
     """The lease this process holds of a shard; None where nobody takes leases (tests, tools)."""
-    return _held.get(str(shard))
+    return _held.get(_key(role, str(shard)))
 
 
-async def guard(pipe: Any, shard: Shard) -> None:
+async def guard(pipe: Any, shard: Shard, role: CollectorRole = "collector") -> None:
     """Return `Lease.guard` of the lease that this process holds, if it does."""
-    if (lease := lease_of(shard)) is not None:
+    if (lease := lease_of(shard, role)) is not None:
         await lease.guard(pipe)
 
 

@@ -16,6 +16,7 @@ from core.process.heartbeat import Report
 from core.process.vitals import Vitals
 from core.threads import in_daemon_thread
 from markets.config import Shard
+from markets.follow.runtime import CollectorRole
 
 logger = logging.getLogger(__name__)
 
@@ -25,9 +26,10 @@ CUT_OFF_WITHIN_S: Final = 2.0
 class Standby:
     """Waits for a shard's lease. Its heartbeat says that it waits, and who collects meanwhile."""
 
-    def __init__(self, lease: Lease, shard: Shard) -> None:
+    def __init__(self, lease: Lease, shard: Shard, role: CollectorRole = "collector") -> None:
         self._lease = lease
         self._shard = shard
+        self._role: CollectorRole = role
         self._holder = ""
         self._vitals: Vitals | None = None
         self._outage = Outage(logger)
@@ -62,7 +64,7 @@ class Standby:
         if not holder:
             return True
         if not self._holder:
-            logger.warning("%s: this collector stands by and writes nothing", holder)
+            logger.warning("%s: this %s stands by and writes nothing", holder, self._role)
         self._holder = holder
         self._report()
         return False
@@ -70,8 +72,8 @@ class Standby:
     def _report(self) -> None:
         if self._vitals is None:
             self._vitals = Vitals(
-                "collector",
-                f"collector {self._shard} stands by, {socket.gethostname()}:{os.getpid()}",
+                self._role,
+                f"{self._role} {self._shard} stands by, {socket.gethostname()}:{os.getpid()}",
                 settings.REDIS_URL,
                 lambda: Report(stands_by=self._holder),
                 memory_limit_bytes=settings.MEMORY_LIMIT_BYTES,

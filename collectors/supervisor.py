@@ -268,6 +268,11 @@ class Supervisor:
         for outlet in self._outlets.get(type(events[0]), self._fed):
             outlet.channel.put_many(events)
 
+    @property
+    def most_books(self) -> int:
+        """The budget of order books of this process."""
+        return self._choice.most
+
     def status(self) -> dict[str, dict[str, Any]]:
         """Status for the operator, per exchange."""
         return {key: feed.status() for key, feed in sorted(self.feeds.items())}

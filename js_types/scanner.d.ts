@@ -7,6 +7,12 @@ declare namespace Scanner {
   /** A column of a pair that is held. */
   type Net = "net_zero" | "net_now" | "net_median" | "funding";
 
+  /** A column at a size. */
+  type At = "at_edge" | "at_profit" | "at_zero";
+
+  /** What figures at a size are of: both books, the best levels, nothing. */
+  type Of = "book" | "top" | "unknown";
+
   /** What a row says of its pair; `id` is not among it. */
   interface Cells extends Page.Pair {
     /** In 24 h, quote currency. */
@@ -40,6 +46,19 @@ declare namespace Scanner {
     /** Why a leg's funding is unknown. */
     why1?: string;
     why2?: string;
+    /** In a view at a size: bps, quote currency; null: unknown. */
+    at_edge?: number | null;
+    at_profit?: number | null;
+    /** Money until the edge is zero; `at_more`: or more. */
+    at_zero?: number | null;
+    at_more?: boolean;
+    /** Money that edge and profit are of; `at_capped`: less than the size. */
+    at_reach?: number | null;
+    at_capped?: boolean;
+    at_of?: Of;
+    /** Why a leg's book is unknown. */
+    at_why1?: string;
+    at_why2?: string;
   }
 
   interface Identified {
@@ -55,6 +74,8 @@ declare namespace Scanner {
     hold: number;
     /** Rows have net columns. */
     net: boolean;
+    /** Of which rows have columns, worth so many USDT; null: of none. */
+    size: number | null;
   }
 
   interface Envelope {

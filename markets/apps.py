@@ -22,11 +22,12 @@ class MarketsConfig(AppConfig):
         audit.redact_with(redacted)
         for model in (
             models.Exchange, models.Symbol, models.ExchangePair, models.OpportunityFilter,
-            models.FeeSchedule, models.GateThresholds, models.PinnedChart,
+            models.FeeSchedule, models.GateThresholds, models.PinnedChart, models.DepthSettings,
         ):  # fmt: skip
             audit.register(model)
         synced = (each.name for each in models.Instrument._meta.fields)
-        machine = [name for name in synced if name not in ("id", "enabled", "counts_as", "multiplier")]
+        theirs = ("id", "enabled", "counts_as", "multiplier", "depth_pinned")
+        machine = [name for name in synced if name not in theirs]
         audit.register(models.Instrument, machine=machine, made_by_machines=True)
         proxies = "proxies of exchanges"
         sealed_columns.append(SealedColumn(proxies, models.Exchange, "proxy", sealed_proxy.PURPOSE, SEALED))

@@ -1,6 +1,6 @@
 """Reading: the operator's rows as one immutable value, in a fixed number of queries."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
 from math import isnan
 from sys import intern
@@ -33,6 +33,7 @@ from markets.config import (
     PairKind,
     base_url_problem,
 )
+from markets.depth import depth_config
 from markets.fees.schedules import (
     WANTED,
     begun_schedules,
@@ -102,8 +103,11 @@ def compared_legs(exchanges: Iterable[Exchange]) -> list[Leg]:
     return [Leg(row) for row in rows] + [Leg(row, SWAP) for row in rows if (row.pk, SWAP) in used]
 
 
-def load_config() -> MarketConfig:
+def load_config(also: Collection[str] = ()) -> MarketConfig:
     """Load the whole configuration, in a fixed number of queries.
+
+    `also` are keys of markets that it has as well though nothing uses them, of exchanges that there are: what
+    was recorded of them is computed with their fees.
 
     Raises InvalidConfig, naming row, field and remedy, when the rows make no usable configuration:
     a process that runs the last good one keeps it. The revision is read first, so rows changed meanwhile
@@ -125,8 +129,12 @@ def load_config() -> MarketConfig:
     for row in filters:
         if row.charted:
             check_cap(row, len(selected[row.pk]))
+    uncharted = [row for row in filters if row.follow_depth and not row.charted]
+    with_depth = select_all(uncharted, market, pairs) | {
+        row.pk: selected[row.pk] for row in filters if row.follow_depth and row.charted
+    }
     compared = tuple(listings(worths))
-    markets = list(_markets_in_use(exchanges, market, compared, pairs))
+    markets = list(_markets_in_use(exchanges, market, compared, pairs, also))
     configured = tuple(_exchange_config(row, name, fees) for row, name in markets)
     enabled = {row.key for row in configured if row.enabled}
     return MarketConfig(
@@ -144,6 +152,7 @@ def load_config() -> MarketConfig:
         identities=identities(),
         gates=gate_terms(),
         fee_rules=(*fee_rules(exchanges, schedules, called), *said),
+        depth=depth_config(market, [chart for _pk, charts in sorted(with_depth.items()) for chart in charts]),
         past_fees=past_fees(markets, configured, begun, said, today, called=called),
     )
 
@@ -153,9 +162,10 @@ def _markets_in_use(
     market: Market,
     compared: Iterable[ListingConfig],
     pairs: Iterable[PairRow],
+    also: Collection[str],
 ) -> Iterator[tuple[Exchange, MarketName]]:
-    """Every exchange's spot market, and the swaps of those of which something is listed or compared."""
-    used = {leg for pair in pairs for leg in (pair.exchange1, pair.exchange2)}
+    """Every exchange's spot market, and swaps: those listed or compared, and those of `also`."""
+    used = {leg for pair in pairs for leg in (pair.exchange1, pair.exchange2)} | set(also)
     used |= {key for legs in market.values() for key in legs} | {each.exchange for each in compared}
     for row in exchanges:
         yield row, SPOT

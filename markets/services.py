@@ -1,5 +1,7 @@
 """Writing: changes that are more than one row's save."""
 
+from typing import Any
+
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
@@ -8,9 +10,9 @@ from django.db.models import Model, QuerySet
 from markets.config import REST_SCHEMES, base_url_problem
 from markets.follow.revision import bump_revision
 from markets.identity.evidence import record_findings
-from markets.models import Exchange
+from markets.models import Exchange, Instrument
 
-__all__ = ["bump_revision", "record_findings", "set_base_urls", "set_enabled"]
+__all__ = ["bump_revision", "record_findings", "set_base_urls", "set_depth_pinned", "set_enabled"]
 
 
 def set_enabled(rows: QuerySet[Model], enabled: bool, user: AbstractBaseUser) -> int:
@@ -18,13 +20,23 @@ def set_enabled(rows: QuerySet[Model], enabled: bool, user: AbstractBaseUser) ->
 
     The revision moves once, and not at all when nothing changes.
     """
+    return _set(rows, {"enabled": enabled}, "Enabled." if enabled else "Disabled.", user)
+
+
+def set_depth_pinned(rows: QuerySet[Instrument], pinned: bool, user: AbstractBaseUser) -> int:
+    """Pin or unpin the order books of instruments, as `set_enabled` switches."""
+    return _set(
+        rows, {"depth_pinned": pinned}, "Order book pinned." if pinned else "Order book unpinned.", user
+    )
+
+
+def _set(rows: QuerySet[Any], values: dict[str, bool], message: str, user: AbstractBaseUser) -> int:
     with transaction.atomic():
-        changing = list(rows.exclude(enabled=enabled).order_by("pk"))
+        changing = list(rows.exclude(**values).order_by("pk"))
         if changing:
             keys = [row.pk for row in changing]
-            rows.model._default_manager.filter(pk__in=keys).update(enabled=enabled)
+            rows.model._default_manager.filter(pk__in=keys).update(**values)
             changed = rows.model._default_manager.filter(pk__in=keys)
-            message = "Enabled." if enabled else "Disabled."
             LogEntry.objects.log_actions(user.pk, changed, CHANGE, message)
     return len(changing)
 

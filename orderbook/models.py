@@ -1,7 +1,5 @@
 """Settings of the store of quotes, trades and books."""
 
-from typing import Final
-
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -11,14 +9,13 @@ from django.utils.translation import gettext_lazy as _
 from core.names.plain_fields import LinesField
 from markets.follow.revision import ConfigModel
 from markets.models.instrument import list_problems
+from orderbook.store.tables import MOST_BATCH_ROWS
 
 _DAYS = [MinValueValidator(1), MaxValueValidator(3650)]
-MOST_BATCH_ROWS: Final = 5_000
-"""A larger batch takes longer than 50 ms (benchmarks/orderbook_ingest.py)."""
 
 
 class StoreSettings(ConfigModel):
-    """What is stored is chosen here, and how long it is kept; one row."""
+    """Settings of what is stored, and of how long it is kept; one row."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
     enabled = models.BooleanField(

@@ -72,13 +72,17 @@ def export_depth(to: Samples, shard: str, stats: Stats, _symbols: int) -> None:
 
 # --- web processes -------------------------------------------------------------------------------
 
-declare("web_sockets", "page", "Open WebSockets: of charts, of the scanner.")
+declare("web_sockets", "page", "Open WebSockets: of charts, of the scanner, of depth.")
 declare("web_charts_watched", "", "Charts that somebody watches here.")
 declare("web_shards", "", "Collector shards that are received.")
 declare("web_shards_silent", "", "Of them those that fell silent.")
 declare("web_batches_total", "", "Batches of points received from collectors.")
 declare("web_batches_missed_total", "", "Batches that were missed.")
-declare("web_batches_unreadable_total", "", "Batches of points and scanner frames that could not be read.")
+declare(
+    "web_batches_unreadable_total",
+    "",
+    "Batches of points, frames of scanner and depth that could not be read.",
+)
 declare("web_messages_sent_total", "", "Messages sent to sockets of charts, counted when these end.")
 declare("web_points_thinned_total", "", "Points not sent because a browser was slow.")
 declare("web_sockets_given_up_total", "", "Sockets closed because they took nothing any more.")
@@ -92,12 +96,14 @@ def export_web(to: Samples, counters: Mapping[str, float]) -> None:
     said = counters.get
     to.add("web_sockets", said("sockets", 0), "charts")
     to.add("web_sockets", said("scanner_sockets", 0), "scanner")
+    to.add("web_sockets", said("depth_sockets", 0), "depth")
     to.add("web_charts_watched", said("charts_watched", 0))
     to.add("web_shards", said("shards", 0))
     to.add("web_shards_silent", said("shards_silent", 0))
     to.add("web_batches_total", said("batches", 0))
     to.add("web_batches_missed_total", said("batches_missed", 0))
     unreadable = said("unreadable_batches", 0) + said("scanner_unreadable_frames", 0)
+    unreadable += said("scanner_unreadable_depth_frames", 0)
     to.add("web_batches_unreadable_total", unreadable)
     to.add("web_messages_sent_total", said("messages_sent", 0))
     to.add("web_points_thinned_total", said("points_thinned", 0))

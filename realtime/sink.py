@@ -7,6 +7,7 @@ from typing import Final
 
 from msgspec import structs
 
+from collectors.books import LiveBooks
 from collectors.sinks import EmitDerived
 from core.channel import Channel
 from engine.charts.points import ChartDelta
@@ -17,6 +18,7 @@ from markets.config import MarketConfig, Shard
 from markets.events import Funding, MarkPrice, Quote, SinkEvent, SpreadPoints, StreamState
 from markets.fees.book import Fees
 from realtime.charts.publisher import FLUSH_EVERY_S, Publisher
+from realtime.depth.ranking import RANK_EVERY_S, Ranking
 from realtime.scanner.publisher import FLUSH_EVERY_S as SCAN_EVERY_S
 from realtime.scanner.publisher import ScanPublisher
 
@@ -47,6 +49,9 @@ class RealtimeSink:
         self._engine = SpreadEngine()
         self._scanner = Scanner(self._engine.set_rates)
         self._fees: Fees | None = None
+        self._books: LiveBooks | None = None
+        self._ranking = Ranking(self._scanner)
+        self._top_routes = 0
         self._publisher = Publisher(shard)
         self._scan_publisher = ScanPublisher(shard, self._scanner)
         self._handled: Quote | StreamState | None = None
@@ -62,10 +67,12 @@ class RealtimeSink:
         self._expire()
         self._engine.configure(structs.replace(config, opportunities=owned))
         self._fees = Fees(config)
+        self._top_routes = config.depth.top
         self._keep(self._engine.take_ended())
         if self._scanner.configure(config, self._shard.owns, *self._as_of()):
             self._emit_episodes()
             self._scan_publisher.configure(config.revision)
+            self._ranking.configure()
         self._publisher.keep_only(frozenset(o.id for o in owned))
 
     async def run(self) -> None:
@@ -75,6 +82,7 @@ class RealtimeSink:
                 tasks.create_task(self._collect(), name="realtime collect")
                 tasks.create_task(self._publish(), name="realtime publish")
                 tasks.create_task(self._publish_scan(), name="realtime scan")
+                tasks.create_task(self._rank(), name="realtime rank")
                 await self._consume()
             self._hand_on()
             await self._publisher.flush()
@@ -83,6 +91,11 @@ class RealtimeSink:
             self._emit_episodes()
             await self._publisher.aclose()
             await self._scan_publisher.aclose()
+
+    def use_books(self, books: LiveBooks) -> None:
+        """Let gate checks and opportunities ask the order books of this process, and say which are wanted."""
+        self._books = books
+        self._scanner.use_books(books)
 
     def stats(self) -> dict[str, float]:
         """Counters of the engine, the scanner and the publishers since the start."""
@@ -193,6 +206,15 @@ class RealtimeSink:
         while not self._channel.finished:
             await asyncio.sleep(SCAN_EVERY_S)
             await self._scan_publisher.flush()
+
+    async def _rank(self) -> None:
+        """Say now and then which routes are the best, where a rule follows their books."""
+        due = time.monotonic()
+        while not self._channel.finished:
+            await asyncio.sleep(SCAN_EVERY_S)
+            if self._books is not None and self._top_routes and time.monotonic() >= due:
+                due = time.monotonic() + RANK_EVERY_S
+                self._books.rank(self._ranking.best(self._top_routes, time.monotonic_ns()))
 
 
 def _now() -> tuple[int, int]:

@@ -4,6 +4,7 @@ from django.urls import path
 
 from core.web.lazily import of_the_lake
 from realtime.charts import api, pair
+from realtime.depth import api as depth_api
 from realtime.funding import api as funding_api
 from realtime.scanner import api as scan_api
 from realtime.scanner import explain_views
@@ -14,6 +15,9 @@ urlpatterns = [
     path("index.html", Dashboard.as_view()),
     path("scanner", Scanner.as_view(), name="scanner"),
     path("funding", Funding.as_view(), name="funding"),
+    path("depth", depth_api.depth_page, name="depth"),
+    path("api/depth", depth_api.depth_api, name="api-depth"),
+    path("api/depth/follow", depth_api.follow_api, name="api-depth-follow"),
     path("api/funding", funding_api.funding, name="api-funding"),
     path("api/funding/net", funding_api.funding_net, name="api-funding-net"),
     path("api/funding.csv", funding_api.funding_csv, name="api-funding-csv"),

@@ -22,6 +22,7 @@ from django.views import csrf, defaults
 from django.views.generic import TemplateView
 
 from accounts.access.guard import OUR_FAULTS, OUTAGES, SIGN_IN, not_possible
+from accounts.my_size import my_size
 from markets.models import Exchange, OpportunityFilter, PairKind, Symbol
 from markets.selectors import compared_legs, exchange_names
 
@@ -34,8 +35,9 @@ class Dashboard(LoginRequiredMixin, TemplateView):
     template_name = "dashboard/dashboard.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """`exchange_names`: what people call an exchange, by its key, as JSON."""
-        return super().get_context_data(exchange_names=json.dumps(exchange_names()), **kwargs)
+        """`exchange_names`: what people call an exchange, by its key, as JSON; and the user's size."""
+        size = my_size(self.request.user)
+        return super().get_context_data(exchange_names=json.dumps(exchange_names()), my_size=size, **kwargs)
 
 
 class Scanner(LoginRequiredMixin, TemplateView):
@@ -44,7 +46,7 @@ class Scanner(LoginRequiredMixin, TemplateView):
     template_name = "scanner/scanner.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """Add the filter bar's choices: markets, kinds of pairs, quote currencies, opportunity filters."""
+        """Add the choices of the filter bar, and the user's size."""
         return super().get_context_data(
             exchanges=compared_legs(Exchange.objects.filter(enabled=True).order_by("name")),
             exchange_names=json.dumps(exchange_names()),
@@ -54,6 +56,7 @@ class Scanner(LoginRequiredMixin, TemplateView):
             .distinct()
             .order_by("quote"),
             filters=OpportunityFilter.objects.filter(enabled=True).order_by("id"),
+            my_size=my_size(self.request.user),
             **kwargs,
         )
 

@@ -96,7 +96,7 @@ class Fault(Struct, frozen=True):
 
     def hits(self, exchange: str) -> bool:
         """Whether the fault concerns this exchange."""
-        return self.exchange in (None, exchange)
+        return self.exchange in (None, exchange) and _has(exchange, self.kind)
 
     def concerns(self, symbol: str) -> bool:
         """Whether the fault concerns this symbol."""
@@ -139,9 +139,14 @@ def _exchange(name: str, symbol: str | None, kind: str, text: str) -> str | None
     key = key_of(exchange_of(name), symbol) if symbol and name != "all" else name
     if kind in OF_A_SWAP and key not in ("all", *SWAPS):
         raise FaultError(f"fault {text!r}: {kind} is of swaps; write {name}:swap or a swap's symbol")
-    if name != "all" and exchange_of(name) not in ONLY_OF.get(kind, (exchange_of(name),)):
+    if name != "all" and not _has(name, kind):
         raise FaultError(f"fault {text!r}: {kind} is of {', '.join(sorted(ONLY_OF[kind]))}")
     return None if key == "all" else key
+
+
+def _has(market: str, kind: str) -> bool:
+    """Whether a market has what a kind of fault breaks."""
+    return kind not in ONLY_OF or exchange_of(market) in ONLY_OF[kind]
 
 
 def _symbol(symbol: str | None, kind: str, text: str) -> str | None:

@@ -45,7 +45,7 @@ class View(Struct, frozen=True):
 
 
 class Change(Struct, frozen=True):
-    """What one move did. Update ids count changed levels, `number` counts moves.
+    """Changes of one move. Update ids count changed levels, `number` counts moves.
 
     Levels by their keys, with the sizes they have now. `were` are the keys of both sides before.
     `restarted`: the exchange began to count again with this one.
@@ -66,8 +66,8 @@ class Ladder:
     """Both sides of one instrument. `gone` is the size that the exchange prints of a level that is gone."""
 
     __slots__ = (
-        "_best", "_gone", "_price", "_restarts", "_rng", "_size", "_spacing", "_tick", "asks", "bids", "last",
-        "number", "ts_ms",
+        "_best", "_gone", "_price", "_resizes", "_restarts", "_rng", "_size", "_spacing", "_tick", "asks",
+        "bids", "last", "number", "ts_ms",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0917
@@ -86,7 +86,7 @@ class Ladder:
         self._gone = gone
         self._best: tuple[str, ...] = ()
         self._spacing = 1.0
-        self._restarts = False
+        self._restarts = self._resizes = False
         self.bids: _Side = _Side()
         self.asks: _Side = _Side()
         self.number = self.last = start
@@ -108,12 +108,16 @@ class Ladder:
         first = self.last + 1
         self.number += 1
         self.last += max(1, len(bids) + len(asks))
-        restarted, self._restarts = self._restarts, False
+        restarted, self._restarts, self._resizes = self._restarts, False, False
         return Change(self.number, previous, first, self.last, ts_ms, bids, asks, were, restarted)
 
     def restart(self) -> None:
         """Begin to count again with the next change."""
         self._restarts = True
+
+    def resize(self) -> None:
+        """Draw all sizes again with the next change."""
+        self._resizes = True
 
     def view(self, levels: int | None = None) -> View:
         """Return the best levels of both sides."""
@@ -148,10 +152,10 @@ class Ladder:
         return number - 2**32 if number >= 2**31 else number
 
     def crossed(self, change: Change) -> Change:
-        """Return a change by which a bid is above the best ask, where none is."""
-        return structs.replace(
-            change, bids={**change.bids, -(self.asks.keys[0] + 1): self.asks.sizes[self.asks.keys[0]]}
-        )
+        """Return the last change with a bid above the best ask, which is not there and takes an id."""
+        self.last += 1
+        key = self.asks.keys[0]
+        return structs.replace(change, last=self.last, bids={**change.bids, -(key + 1): self.asks.sizes[key]})
 
     def _seen(self, side: "_Side", changed: dict[int, str], were: list[int], levels: int) -> dict[int, str]:
         if len(side.keys) <= levels and len(were) <= levels:
@@ -175,6 +179,8 @@ class Ladder:
         for key in keys[:passed]:
             self._drop(side, key, changed)
         del keys[:passed]
+        for key in keys if self._resizes else ():
+            side.sizes[key] = changed[key] = self._size(self._rng)
         if not keys or keys[0] != best:
             keys.insert(0, best)
         side.sizes[best] = changed[best] = size

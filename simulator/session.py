@@ -15,6 +15,8 @@ from aiohttp import web
 logger = logging.getLogger(__name__)
 
 OUTBOX_LIMIT = 20_000
+OUTBOX_BYTES = 64 * 1024 * 1024
+"""Whole books are some 20 kB each: so many would be too much long before there are too many frames."""
 
 Channel = Literal["quote", "trade", "depth", "status", "notice"]
 Frame = str | bytes
@@ -57,6 +59,7 @@ class Session:
         self.closed = asyncio.Event()
         self._socket = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=256 * 1024)
         self._outbox: deque[tuple[float, Frame]] = deque()
+        self._outbox_bytes = 0
         self._wake = asyncio.Event()
         self._transport: asyncio.Transport | None = None
         self._farewell: tuple[int, str] | None = None
@@ -80,10 +83,11 @@ class Session:
         """Queue an encoded frame; a client that does not read is cut, as real exchanges do."""
         if self.host.silent or self._farewell or self.closed.is_set():
             return
-        if len(self._outbox) >= OUTBOX_LIMIT:
-            logger.info("cutting a client that does not read: %d frames queued", OUTBOX_LIMIT)
+        if len(self._outbox) >= OUTBOX_LIMIT or self._outbox_bytes + len(frame) > OUTBOX_BYTES:
+            logger.info("cutting a client that does not read: %d frames queued", len(self._outbox))
             self.abort()
             return
+        self._outbox_bytes += len(frame)
         self._outbox.append((time.monotonic() + self.host.delay_s if self.host.delay_s else 0.0, frame))
         self._wake.set()
 
@@ -95,6 +99,7 @@ class Session:
     def abort(self) -> None:
         """Cut the connection without a close frame (the client sees code 1006)."""
         self._outbox.clear()
+        self._outbox_bytes = 0
         self.closed.set()
         self._wake.set()
         if self._transport is not None:
@@ -118,6 +123,7 @@ class Session:
         sent = 0
         while self._outbox:
             due, frame = self._outbox.popleft()
+            self._outbox_bytes -= len(frame)
             if due and (wait := due - time.monotonic()) > 0:
                 await asyncio.sleep(wait)
             if isinstance(frame, str):

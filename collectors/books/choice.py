@@ -32,6 +32,11 @@ class Choice:
         self._config = config
         self._collected = {(each.exchange, each.symbol): each for market in collected for each in market}
 
+    @property
+    def most(self) -> int:
+        """The budget."""
+        return self._config.most
+
     def choose(self, ranked: Sequence[BookKey], now_s: float) -> Chosen:
         """Return what to follow now; `ranked` has the two legs of each of the best routes, the best first."""
         config, known = self._config, self._collected

@@ -125,7 +125,7 @@ class Gate(Codec):
         key="gate",
         name="Gate",
         ws_url="wss://api.gateio.ws/ws/v4/",
-        rest_url="https://api.gateio.ws/api/v4",
+        rest_url="https://api.gateio.ws",
         topics_per_connection=400,  # not published
         topics_per_request=50,
         requests_per_second=10,
@@ -134,7 +134,7 @@ class Gate(Codec):
         one_channel_per_request=True,
         depth=Depth(
             "spot.order_book_update:{id},100ms",
-            "/spot/order_book?currency_pair={id}&limit=100&interval=0&with_id=true",
+            "/api/v4/spot/order_book?currency_pair={id}&limit=100&interval=0&with_id=true",
             100, snapshots_per_second=5, is_alone=True,
         ),
     )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from msgspec import Struct, field
 
-Role = Literal["collector", "web", "worker", "beat", "simulator", "monitor"]
+Role = Literal["collector", "ingest", "web", "worker", "beat", "simulator", "monitor"]
 
 BEAT_EVERY_S: Final = 2.0
 MISSING_AFTER_S: Final = 8.0

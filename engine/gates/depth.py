@@ -37,7 +37,7 @@ class Asked(Struct, frozen=True):
 
     @property
     def words(self) -> str:
-        """What is wanted, in words."""
+        """Words for the condition."""
         edge = f"an edge of at least {wording.share(self.least_edge_bps)} bps at {_in_reference(self.size)}"
         if self.least_profit is None:
             return edge
@@ -45,7 +45,7 @@ class Asked(Struct, frozen=True):
 
 
 def asked_of(follows: FilterConfig | None, terms: GateTerms) -> Asked | None:
-    """What a filter asks of depth; None: it has no size, so it does not ask."""
+    """Conditions of a filter on depth; None: it has no size, so it does not ask."""
     if follows is None or follows.my_size is None:
         return None
     own_bps = follows.min_edge_at_size_bps
@@ -116,7 +116,7 @@ class Walked(Struct, frozen=True):
         return "unknown" if deal is None else f"{wording.bps(deal.edge_bps)}, {self._money(deal.profit)}"
 
     def words(self, asked: Asked, names: Mapping[str, str], missing: str) -> str:
-        """What was measured, and what limits it; `missing` says why a leg has no book."""
+        """Words for the measurement, and for what limits it; `missing` says why a leg has no book."""
         deal, size = self.at(asked.size), _in_reference(asked.size)
         if deal is None:
             return self._why_unknown(asked, names, missing)
@@ -124,8 +124,8 @@ class Walked(Struct, frozen=True):
         reach = self.route.largest(asked.least_edge_bps, self.now_mono_ns)
         return (
             f"at {size} the edge is {wording.bps(deal.edge_bps)} and the profit {self._money(deal.profit)}: "
-            f"bought at {wording.price(deal.buy.average)} on {called['buy']}, "
-            f"sold at {wording.price(deal.sell.average)} on {called['sell']}; "
+            f"bought at {self._price(deal.buy.average)} on {called['buy']}, "
+            f"sold at {self._price(deal.sell.average)} on {called['sell']}; "
             f"{self._limit(asked, reach, called, missing)}"
         )
 
@@ -135,7 +135,7 @@ class Walked(Struct, frozen=True):
             return f"not even the best levels have {edge}"
         most, name = f"{edge} reaches to {self._money(reach.deal.buy.quote)}", called[reach.side]
         if reach.limited_by == "edge":
-            level = f"the {_LEVELS[reach.side]} {wording.price(reach.price)} of {name}"
+            level = f"the {_LEVELS[reach.side]} {self._price(reach.price)} of {name}"
             return f"{most}, limited by {level}, level {reach.level + 1}"
         if reach.limited_by == "book":
             return f"{most}, all that is known of the {_LISTS[reach.side]} of {name}"
@@ -144,7 +144,7 @@ class Walked(Struct, frozen=True):
     def _why_unknown(self, asked: Asked, names: Mapping[str, str], missing: str) -> str:
         size, symbol = _in_reference(asked.size), self.legs["buy"].listing.counts_as
         if isnan(self.worth):
-            return f"what a {quote_of(symbol)} is worth is unknown"
+            return f"what a {self._quote} is worth is unknown"
         for side, levels in self.levels.items():
             if not levels.is_known(self.now_mono_ns):
                 name = names.get(self.legs[side].exchange, self.legs[side].exchange)
@@ -163,9 +163,17 @@ class Walked(Struct, frozen=True):
         own = sum(price * size for price, size in (levels.asks if side == "buy" else levels.bids).top())
         return own if isinstance(levels, TopOfBook) else own * leg.scale * leg.listing.multiplier
 
+    @property
+    def _quote(self) -> str:
+        return quote_of(self.legs["buy"].listing.counts_as)
+
+    def _price(self, price: float) -> str:
+        return f"{wording.price(price)} {self._quote}"
+
     def _money(self, amount: float) -> str:
-        quote = quote_of(self.legs["buy"].listing.counts_as)
-        return f"{wording.amount(amount)} {quote}" if is_dollar(quote) else _in_reference(amount * self.worth)
+        if is_dollar(self._quote):
+            return f"{wording.amount(amount)} {self._quote}"
+        return _in_reference(amount * self.worth)
 
 
 class Depth:

@@ -64,13 +64,21 @@ class Gatekeeper:
         """Gather evidence; to be called a few times a second, a millisecond or two at a time."""
         self.identity.tick(now_mono_ns, now_ts_us)
 
-    def blocked(self, direction: Direction, follows: FilterConfig, now_mono_ns: int) -> str:
-        """Closed gate for a filter, other than the size, or what its net edge lacks; empty: none."""
-        bits = gates.blocking(self.bits(direction, now_mono_ns, follows), follows.wallets_open)
+    def blocked(
+        self, direction: Direction, follows: FilterConfig, now_mono_ns: int, *, is_open: bool = False
+    ) -> str:
+        """Closed gate for a filter, other than the size, or what its net edge lacks; empty: none.
+
+        What is open already is held over a settlement, while funding is unknown for no other reason.
+        """
+        bits = gates.blocking(self.bits(direction, now_mono_ns, follows, is_open), follows.wallets_open)
         if not bits:
-            if follows.min_net_edge_bps is None:
-                return ""
             now, ratio = (direction.us_at(now_mono_ns), now_mono_ns), self.identity.ratio[direction.index]
+            legs = (direction.buy, direction.sell)
+            if follows.min_net_edge_bps is None or (
+                is_open and any(swaps.is_settling(leg, now, self.terms) for leg in legs)
+            ):
+                return ""
             return shortfall(direction, follows, float(ratio), now, self.terms)
         gate = gates.first(bits)
         if gate == "freshness":
@@ -102,7 +110,13 @@ class Gatekeeper:
         found = ((gate, gates.verdict_of(bits, gate)) for gate in gates.ALL_GATES if bits)
         return tuple(f"{gate}: {verdict}" for gate, verdict in found if verdict != "pass")
 
-    def bits(self, direction: Direction, now_mono_ns: int, follows: FilterConfig | None = None) -> int:
+    def bits(
+        self,
+        direction: Direction,
+        now_mono_ns: int,
+        follows: FilterConfig | None = None,
+        is_open: bool = False,
+    ) -> int:
         """Every verdict of a direction but that of the size, for a filter that may have limits of its own."""
         bits: int = direction.context
         edge_bps, terms, place = direction.edge_bps(), self.terms, direction.index
@@ -115,7 +129,7 @@ class Gatekeeper:
             if leg.swap is not None:
                 now = direction.us_at(now_mono_ns), now_mono_ns
                 moved_bps = self._moved_since_mark_bps(leg, now_mono_ns)
-                bits |= swaps.leg_bits(leg, moved_bps, now, terms, follows)
+                bits |= swaps.leg_bits(leg, moved_bps, now, terms, follows, is_open)
             is_calm = leg.received_mono_ns >= calm_since_ns and leg.up and not leg.jumped
             if is_calm and leg.is_plain and leg.bid <= leg.ask:
                 continue  # as most are: there is nothing to ask of it

@@ -13,13 +13,17 @@ from numpy.typing import NDArray
 
 from core.names import formats as wording
 from engine.funding.settlements import S_US
-from engine.funding.state import NEXT_PAST, NEXT_UNKNOWN
+from engine.funding.state import NEXT_PAST, NEXT_UNKNOWN, SETTLING, SETTLING_S
 from engine.gates.bits import Bits, bit
 from engine.scan.legs import Leg
 from engine.scan.swaps import SwapLeg
 from markets.config import HOLDING_HOURS, FilterConfig, GateTerms, ListingConfig
 
 HOUR_US: Final = 3_600 * S_US
+
+HELD_OVER_US: Final = 2 * SETTLING_S * S_US
+"""How long after a settlement what is open is held though funding is unknown: some exchanges say the next
+settlement only when they are asked, once a minute, and the rate counts as the old one for a while then."""
 
 Now = tuple[int, int]
 """Wall clock, µs, and monotonic clock, ns."""
@@ -79,12 +83,34 @@ def funding_problem(leg: Leg, now: Now, terms: GateTerms) -> str:
     return ""
 
 
-def leg_bits(leg: Leg, moved_bps: float, now: Now, terms: GateTerms, follows: FilterConfig | None) -> int:
-    """Bits of one leg, 0 of spot; `moved_bps` is of the coin's other legs since the mark price changed."""
+def is_settling(leg: Leg, now: Now, terms: GateTerms) -> bool:
+    """Whether funding of a swap is unknown for no other reason than a settlement that is just over."""
+    swap = leg.swap
+    if swap is None or swap.next_us is None or funding_problem(leg, now, terms) not in (NEXT_PAST, SETTLING):
+        return False
+    last_us = swap.next_us
+    if last_us > now[0]:
+        last_us -= (swap.interval_s or 0) * S_US
+    return 0 <= now[0] - last_us < HELD_OVER_US
+
+
+def leg_bits(  # noqa: PLR0917
+    leg: Leg,
+    moved_bps: float,
+    now: Now,
+    terms: GateTerms,
+    follows: FilterConfig | None,
+    is_open: bool = False,
+) -> int:
+    """Bits of one leg, 0 of spot; `moved_bps` is of the coin's other legs since the mark price changed.
+
+    What `is_open` is held over a settlement: funding that `is_settling` does not block it.
+    """
     swap = leg.swap
     if swap is None:
         return 0
-    bits = _NO_FUNDING if funding_problem(leg, now, terms) else 0
+    is_unknown = funding_problem(leg, now, terms) and not (is_open and is_settling(leg, now, terms))
+    bits = _NO_FUNDING if is_unknown else 0
     mark, age_s = swap.mark * leg.scale, (now[1] - swap.mark_ns) / 1e9
     if not is_mark_known(mark, age_s, leg.bid, terms):
         bits |= _NO_MARK

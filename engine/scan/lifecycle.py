@@ -46,8 +46,10 @@ Key = tuple[str, str, int]
 class Gatekeeper(Protocol):
     """Verdict of the gates on a direction; the size has a rule of its own here."""
 
-    def blocked(self, direction: Direction, follows: FilterConfig, now_mono_ns: int) -> str:
-        """Closed gate, in words; empty when none is."""
+    def blocked(
+        self, direction: Direction, follows: FilterConfig, now_mono_ns: int, *, is_open: bool = False
+    ) -> str:
+        """Closed gate, in words; empty when none is. What is open may be held where nothing would open."""
 
     def doubts(self, direction: Direction, now_mono_ns: int) -> tuple[str, ...]:
         """The gates that are not known to pass, as `wallets: unknown`."""
@@ -138,9 +140,7 @@ class Lifecycle:
     def _follow(self, run: Run, edge_bps: float, size: float, now_us: int, now_mono_ns: int) -> None:
         """Flat, as it runs per quote of what is open."""
         terms = run.terms
-        if edge_bps > terms.doubted_bps and (
-            blocked := self._gatekeeper.blocked(run.direction, run.follows, now_mono_ns)
-        ):
+        if edge_bps > terms.doubted_bps and (blocked := self._blocked(run, now_mono_ns)):
             run.see(edge_bps, size, now_us, now_mono_ns)
             self._end(run, blocked, now_us, now_mono_ns)
             return
@@ -229,7 +229,7 @@ class Lifecycle:
 
     def _check(self, run: Run, due_ns: int) -> None:
         """Check what holds since the last judgement again because time passed."""
-        blocked = self._gatekeeper.blocked(run.direction, run.follows, due_ns)
+        blocked = self._blocked(run, due_ns)
         if not blocked and run.terms.depth is not None:
             blocked = self._too_shallow(run, run.terms.depth, due_ns)
         if run.opened is None:
@@ -255,6 +255,10 @@ class Lifecycle:
         if run.shallow_since_ns is None:
             run.shallow_since_ns = due_ns
         return lack if due_ns - run.shallow_since_ns >= SHORT_SIZE_NS else ""
+
+    def _blocked(self, run: Run, now_mono_ns: int) -> str:
+        is_open = run.opened is not None
+        return self._gatekeeper.blocked(run.direction, run.follows, now_mono_ns, is_open=is_open)
 
     # --- episodes ----------------------------------------------------------------------------------
 

@@ -1,11 +1,12 @@
 """Pages that operators edit. Each change is logged with its user and moves the revision collectors follow."""
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
+from django.contrib.auth.models import User
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
@@ -28,6 +29,10 @@ from markets.models import (
     Kind,
     Symbol,
 )
+from markets.services import set_depth_pinned
+
+OPERATORS = ("enabled", "depth_pinned", "counts_as", "multiplier")
+"""Fields of an instrument that operators write."""
 
 LINE_BREAK = mark_safe("<br>")  # nosec B308 # a constant
 
@@ -237,12 +242,13 @@ class InstrumentAdmin(SwitchAdmin):
     )
 
     never = ("add", "delete")  # only exchanges list; a deleted row would come back: it is disabled instead
+    actions = (*SwitchAdmin.actions, "follow_books", "leave_books")
     list_display = (
-        "native_id", "exchange", "symbol", "alias", "enabled", "active", "state", "contract", "tick", "lot",
-        "notional", "volume", "own_fee", "synced_at", "delisted_at",
+        "native_id", "exchange", "symbol", "alias", "enabled", "depth_pinned", "active", "state", "contract",
+        "tick", "lot", "notional", "volume", "own_fee", "synced_at", "delisted_at",
     )  # fmt: skip
     list_filter = (
-        "exchange", "enabled", "active", ("counts_as", admin.EmptyFieldListFilter),
+        "exchange", "enabled", "depth_pinned", "active", ("counts_as", admin.EmptyFieldListFilter),
         ("set_aside", admin.EmptyFieldListFilter), ("not_followed", admin.EmptyFieldListFilter),
         ("own_taker_fee", admin.EmptyFieldListFilter),
         ("delisted_at", admin.EmptyFieldListFilter), "symbol__enabled", "kind",
@@ -251,11 +257,11 @@ class InstrumentAdmin(SwitchAdmin):
     autocomplete_fields = ("counts_as",)
     search_fields = ("native_id", "symbol__name")
     fields = (
-        "exchange", "symbol", "kind", "native_id", "enabled", "counts_as", "multiplier", "active", "state",
-        "settle", "contract", "tick", "lot", "amounts", "notional", "leverage", "risk_tiers", "volume",
-        "own_fee", "listed_at", "expires_at", "synced_at", "delisted_at",
+        "exchange", "symbol", "kind", "native_id", "enabled", "depth_pinned", "counts_as", "multiplier",
+        "active", "state", "settle", "contract", "tick", "lot", "amounts", "notional", "leverage",
+        "risk_tiers", "volume", "own_fee", "listed_at", "expires_at", "synced_at", "delisted_at",
     )  # fmt: skip
-    readonly_fields = tuple(name for name in fields if name not in ("enabled", "counts_as", "multiplier"))
+    readonly_fields = tuple(name for name in fields if name not in OPERATORS)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Instrument], search_term: str
@@ -267,6 +273,24 @@ class InstrumentAdmin(SwitchAdmin):
         anyhow = "" if '"' in search_term else "i"
         own_name = Q(**{f"native_id__{anyhow}contains": search_term.strip().strip('"')})
         return queryset.filter(Q(symbol__in=symbols) | own_name), False
+
+    @admin.action(description=_("Follow the order books of selected instruments"), permissions=["change"])
+    def follow_books(self, request: HttpRequest, queryset: QuerySet[Instrument]) -> None:
+        """Pin the selected instruments' books."""
+        self._pin(request, queryset, True)
+
+    @admin.action(description=_("Unpin the order books of selected instruments"), permissions=["change"])
+    def leave_books(self, request: HttpRequest, queryset: QuerySet[Instrument]) -> None:
+        """Unpin the selected instruments' books: those that a filter chooses are followed on."""
+        self._pin(request, queryset, False)
+
+    def _pin(self, request: HttpRequest, queryset: QuerySet[Instrument], pinned: bool) -> None:
+        count = set_depth_pinned(queryset, pinned, cast(User, request.user))
+        if pinned:
+            text = ngettext("%(count)d order book pinned.", "%(count)d order books pinned.", count)
+        else:
+            text = ngettext("%(count)d order book unpinned.", "%(count)d order books unpinned.", count)
+        self.message_user(request, text % {"count": count}, messages.SUCCESS)
 
     @admin.display(description=_("counts as"), ordering="counts_as__name")
     def alias(self, row: Instrument) -> str:

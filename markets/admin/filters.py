@@ -124,6 +124,7 @@ class OpportunityFilterAdmin(SwitchAdmin):
         "selects",
         "kinds",
         "charted",
+        "follow_depth",
         "min_edge_bps",
         "close_edge_bps",
         "min_duration_ms",
@@ -132,7 +133,7 @@ class OpportunityFilterAdmin(SwitchAdmin):
         "max_volume",
         "min_spread_pct",
     )
-    list_filter = ("enabled", "charted", "quote")
+    list_filter = ("enabled", "charted", "follow_depth", "quote")
     search_fields = ("name", "symbols")
     filter_horizontal = ("pairs",)
     readonly_fields = ("selects_now",)
@@ -180,6 +181,7 @@ class OpportunityFilterAdmin(SwitchAdmin):
             },
         ),
         (_("Its charts"), {"fields": ("charted", "min_spread_pct")}),
+        (_("Its order books"), {"fields": ("follow_depth",)}),
     )  # fmt: skip
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[OpportunityFilter]:

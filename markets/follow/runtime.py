@@ -5,7 +5,7 @@ Nothing here is kept: a Redis that is down or emptied costs at most one poll int
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from redis import RedisError
@@ -19,9 +19,13 @@ logger = logging.getLogger(__name__)
 Guard = Callable[[Any], Awaitable[None]]
 
 REVISION_CHANNEL = "markets.revision"  # message: the new revision as text, published on commit
-STATUS_KEY = "collector:{shard}"
-STATUS_INDEX = "collectors"  # the shards that reported lately, so that nobody scans the keyspace
+STATUS_KEY = "{role}:{shard}"
+STATUS_INDEX = "{role}s"  # the shards that reported lately, so that nobody scans the keyspace
 STATUS_TTL_S = 5
+
+
+CollectorRole = Literal["collector", "ingest"]
+"""What a process collects for: everything a desk shows, or the store of quotes, trades and books alone."""
 
 
 class CollectorStatus(msgspec.Struct):
@@ -32,6 +36,7 @@ class CollectorStatus(msgspec.Struct):
     "breaker open" | "idle", "connections": int, "topics": int, "refused_topics": [...],
     "refusals": [{"symbol", "channel", "reason", "since_us", "times", "next_try_s"}],
     "polls_failing": [{"path", "reason", "since_us", "times"}], "next_try_s": float | None}.
+    `books`: order books of this process, summed over exchanges, see `collectors.reporter`.
     `channels`: sink name -> {"len", "capacity", "accepted", "dropped"}. `sinks`: sink name -> its own
     counters. `memory`: see collectors.memory. `lacks`: why nothing is collected or compared,
     see markets.lacks.
@@ -49,6 +54,8 @@ class CollectorStatus(msgspec.Struct):
     sinks: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
     memory: dict[str, float] = msgspec.field(default_factory=dict)
     lacks: tuple[str, ...] = ()
+    books: dict[str, Any] = msgspec.field(default_factory=dict)
+    role: CollectorRole = "collector"
 
 
 class RevisionNudge:
@@ -87,30 +94,33 @@ async def report_status(redis: "AsyncRedis", status: CollectorStatus, guard: Gua
     async with redis.pipeline(transaction=True) as pipe:
         if guard is not None:
             await guard(pipe)
-        pipe.set(STATUS_KEY.format(shard=status.shard), msgspec.json.encode(status), ex=STATUS_TTL_S)
-        pipe.sadd(STATUS_INDEX, status.shard)
+        key = STATUS_KEY.format(role=status.role, shard=status.shard)
+        pipe.set(key, msgspec.json.encode(status), ex=STATUS_TTL_S)
+        pipe.sadd(STATUS_INDEX.format(role=status.role), status.shard)
         await pipe.execute()
 
 
-def collector_statuses() -> list[CollectorStatus]:
+def collector_statuses(role: CollectorRole = "collector") -> list[CollectorStatus]:
     """The collectors that reported within `STATUS_TTL_S`, by shard. Raises RedisError when Redis is down."""
     redis = redis_client()
-    shards = _shards(redis.smembers(STATUS_INDEX))
-    return _decode(redis.mget(_keys(shards)) if shards else [])
+    shards = _shards(redis.smembers(STATUS_INDEX.format(role=role)))
+    return _decode(redis.mget(_keys(role, shards)) if shards else [])
 
 
-async def acollector_statuses(redis: "AsyncRedis") -> list[CollectorStatus]:
+async def acollector_statuses(
+    redis: "AsyncRedis", role: CollectorRole = "collector"
+) -> list[CollectorStatus]:
     """`collector_statuses` for the event loop, over the caller's connection."""
-    shards = _shards(await redis.smembers(STATUS_INDEX))
-    return _decode(await redis.mget(_keys(shards)) if shards else [])
+    shards = _shards(await redis.smembers(STATUS_INDEX.format(role=role)))
+    return _decode(await redis.mget(_keys(role, shards)) if shards else [])
 
 
 def _shards(members: Any) -> list[str]:
     return sorted(member.decode() if isinstance(member, bytes) else member for member in members)
 
 
-def _keys(shards: Sequence[str]) -> list[str]:
-    return [STATUS_KEY.format(shard=shard) for shard in shards]
+def _keys(role: CollectorRole, shards: Sequence[str]) -> list[str]:
+    return [STATUS_KEY.format(role=role, shard=shard) for shard in shards]
 
 
 def _decode(values: Sequence[Any]) -> list[CollectorStatus]:

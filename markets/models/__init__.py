@@ -6,6 +6,7 @@ Validation speaks to people (field and remedy); the database holds the same rule
 from markets.follow.revision import ConfigRevision
 from markets.leases import ShardLease
 from markets.models.checks import key_validator, validate_proxy, validate_rest_url, validate_ws_url
+from markets.models.depth import DepthSettings
 from markets.models.exchange import Exchange, Kind
 from markets.models.fees import FeeSchedule
 from markets.models.filters import ExitChoice, OpportunityFilter
@@ -19,6 +20,7 @@ from markets.models.syncs import CatalogueSync, WalletStatus, WalletSync
 __all__ = [
     "CatalogueSync",
     "ConfigRevision",
+    "DepthSettings",
     "Exchange",
     "ExchangePair",
     "ExitChoice",

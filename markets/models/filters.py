@@ -161,6 +161,12 @@ class OpportunityFilter(ConfigModel):
         help_text=_("Off: it only finds opportunities, among any number of symbols, and draws no charts."),
     )  # fmt: skip
 
+    follow_depth = models.BooleanField(
+        _("follow order books"), default=False, db_default=False,
+        help_text=_("On: the order books of the instruments that its pairs use are followed, so that the "
+                    "edge of a size is known, within the budget of books per collector."),
+    )  # fmt: skip
+
     objects = ConfigManager()
 
     selected_count: int  # what the admin's list counted for this row

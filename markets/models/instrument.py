@@ -74,6 +74,12 @@ class Instrument(ConfigModel):
         help_text=_("Kept when the catalogue is synced. Off: never collected here, for example because this "
                     "exchange trades another coin under the same ticker."),
     )  # fmt: skip
+    depth_pinned = models.BooleanField(
+        _("follow order book"),
+        default=False,
+        db_default=False,
+        help_text=_("On: its order book is followed whatever filters choose, within the budget of books."),
+    )
     active = models.BooleanField(
         _("active"), default=True, help_text=_("Whether the exchange reports it as trading.")
     )

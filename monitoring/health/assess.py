@@ -45,6 +45,7 @@ EXPECTED: Final[dict[Role, Severity]] = {
 RESTART: Final = "Where a supervisor watches it, it is restarted by itself; otherwise start it."
 WITHOUT: Final[dict[Role, str]] = {
     "collector": "No data is collected for its symbols.",
+    "ingest": "Nothing of its symbols is written into the store.",
     "web": "Its pages and sockets are unavailable.",
     "monitor": "No alerts are sent.",
     "worker": "Syncs and the maintenance of the lake stop.",

@@ -72,6 +72,7 @@ class Observed(Struct, frozen=True, eq=False):
     heartbeats: tuple[Heartbeat, ...] = ()
     ahead_s: dict[str, float] = {}  # by name, how much the clock of a process is ahead of the observer's
     collectors: tuple[CollectorStatus, ...] = ()
+    ingests: tuple[CollectorStatus, ...] = ()  # processes that only write into the store
     quality: Quality = field(default_factory=Quality)
     drops_per_min: dict[str, int] = {}  # `collector 1/2 LakeSink` -> events dropped in the last minute
     restarts: tuple[Restart, ...] = ()  # of the last minute

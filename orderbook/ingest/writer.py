@@ -24,8 +24,8 @@ class Writer:
     changes nothing. Events of which no row can be made are left out, and counted in `set_aside` by kind.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self.set_aside: Counter[str] = Counter()
+    def __init__(self, engine: Engine, set_aside: Counter[str] | None = None) -> None:
+        self.set_aside: Counter[str] = Counter() if set_aside is None else set_aside
         self._engine = engine
         self._ids: dict[Key, int] = {}
         self._hours: set[tuple[str, int]] = set()

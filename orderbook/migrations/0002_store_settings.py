@@ -14,7 +14,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='storesettings',
             name='batch_rows',
-            field=models.PositiveIntegerField(default=500, help_text='So many rows are written at once; more while the store is behind.', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(5000)], verbose_name='rows of a batch'),
+            field=models.PositiveIntegerField(default=500, help_text='So many rows are written at once; more while the store is behind.', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(2000)], verbose_name='rows of a batch'),
         ),
         migrations.AddField(
             model_name='storesettings',

@@ -26,11 +26,14 @@ class Held(Struct, frozen=True):
 
 
 class Depth(Struct, frozen=True):
-    """What is known of one book now; `problem` says in words why its levels are unknown, empty: they are."""
+    """What is known of one book now; `problem` says in words why its levels are not, empty: they are known.
+
+    `born_s` is when it was updated last, s of the reader's monotonic clock; None: never.
+    """
 
     ladder: Ladder
     problem: str
-    age_ms: float | None
+    born_s: float | None
 
 
 class ShardDepth:
@@ -163,5 +166,4 @@ def _depth(held: Held, shard: ShardDepth, now_s: float) -> Depth:
     problem = held.ladder.problem
     if shard.is_silent(now_s):
         problem = f"no data from collector {shard.shard} for {now_s - shard.received_s:.0f} s"
-    age_ms = None if held.born_s is None else max(0.0, (now_s - held.born_s) * 1e3)
-    return Depth(held.ladder, problem, age_ms)
+    return Depth(held.ladder, problem, held.born_s)

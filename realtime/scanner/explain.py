@@ -12,6 +12,7 @@ from msgspec import Struct
 from core.names import formats as wording
 from core.names.plain_names import isolated
 from core.names.symbols import quote_of
+from engine.books.followed import Books
 from engine.funding.trade import plain_names, trade_line
 from engine.gates import checks as gates
 from engine.gates import freshness
@@ -96,11 +97,13 @@ def explain(
     now_mono_ns: int,
     rate_ages_ms: Mapping[str, float] | None = None,
     names: Mapping[str, str] | None = None,
+    *,
+    books: Books | None = None,
 ) -> Explanation:
     """Explain what keeps the pair in this row of the table from being an opportunity, by its last refresh.
 
     `rate_ages_ms` are of what currencies' rates were last quoted, by symbol; `names` what words call
-    exchanges, by key.
+    exchanges, by key; `books` are asked for filters with a size of their own.
     """
     pair, ways = table.pairs[row], _directions(table, row, now_mono_ns)
     one, two = ways[0].sell, ways[0].buy
@@ -120,6 +123,7 @@ def explain(
                 way.edge_bps(),
                 rate_ages_ms or {},
                 (table.now_us, now_mono_ns),
+                books,
             ),
             exchanges,
         )
@@ -278,7 +282,7 @@ def _filter_facts(way: Direction, row: FilterConfig, size: float, seen: Seen, fa
         missing.append(_closed(gates.first(blocked), row, seen, facts))
     if lacks := shortfall(way, row, seen.identity.ratio, seen.now, facts.terms):
         missing.append(lacks)
-    words = "; ".join(missing) or _edge(edge_bps, asked)
+    words = "; ".join(missing) or "; ".join((_edge(edge_bps, asked), *_depth(seen, row, facts)))
     return FilterFacts(
         row.id, row.name, asked, min_size, row.min_duration_ms, row.wallets_open, not missing, words
     )
@@ -287,11 +291,18 @@ def _filter_facts(way: Direction, row: FilterConfig, size: float, seen: Seen, fa
 def _closed(name: str, row: FilterConfig, seen: Seen, facts: Facts) -> str:
     """Closed gate, and the reason where it is by a limit of the filter's own alone."""
     words = f"the gate check {name} blocks"
+    if name == "depth":
+        return "; ".join((words, *_depth(seen, row, facts)))
     has_own = name in ("freshness", "identity", "settlement", "expiry")
     if not has_own or gates.is_blocking(gates.bits_of(facts, seen), name):
         return words  # as the table of gates says
     found = {gate.name: gate for gate in gates.judge(facts, seen, row)}
     return f"{words} by the filter's own limit: {found[name].sentence}"
+
+
+def _depth(seen: Seen, row: FilterConfig, facts: Facts) -> list[str]:
+    """Words for what both books leave at the filter's size; nothing where it has none."""
+    return [gate.sentence for gate in gates.judge(facts, seen, row) if gate.name == "depth"]
 
 
 def _too_little(seen: Seen, min_size: float) -> str:

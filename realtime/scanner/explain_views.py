@@ -31,6 +31,7 @@ from markets.config import FilterConfig
 from markets.models import Exchange, Kind, Leg, Symbol
 from markets.selectors import compared_legs
 from realtime.charts.hub import process_hub
+from realtime.depth.levels import PublishedBooks
 from realtime.scanner.explain import DirectionFacts, Explanation, LegFacts, explain
 from realtime.scanner.hub import process_scan_hub
 from realtime.scanner.obstacles import Obstacle, obstacles
@@ -50,6 +51,7 @@ NAMES: Final = {
     "settlement": gettext_lazy("settlement"),
     "mark": gettext_lazy("mark price"),
     "expiry": gettext_lazy("expiry"),
+    "depth": gettext_lazy("depth"),
 }
 """What pages call the gates."""
 
@@ -103,7 +105,7 @@ class NotScanned(Struct, frozen=True):
 @api("id", "symbol", "exchange1", "exchange2")
 async def explain_api(request: HttpRequest) -> HttpResponse:
     """`GET /api/opportunities/explain?symbol=&exchange1=&exchange2=` or `?id=`."""
-    asked = await database_sync_to_async(_asked)(request)
+    asked = await database_sync_to_async(pair_asked)(request)
     found, at = await _found(asked)
     answer: dict[str, Any] = {"scanned": isinstance(found, Explanation), "time": at.isoformat()}
     answer["charts"] = [{"id": row.id, "name": row.name} for row in await _drawing(found.id)]
@@ -120,7 +122,7 @@ async def explain_page(request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {"now": _now(), "user": await request.auser()}
     status = 200
     try:
-        asked = await database_sync_to_async(_asked)(request)
+        asked = await database_sync_to_async(pair_asked)(request)
         found, at = await _found(asked)
         context |= {"asked": asked, "found": found, "now": at}
         context |= _obstacle_rows(found) if isinstance(found, NotScanned) else await _tables(asked, found)
@@ -142,7 +144,7 @@ def _now() -> datetime:
 # --- what is asked -------------------------------------------------------------------------------
 
 
-def _asked(request: HttpRequest) -> Asked:
+def pair_asked(request: HttpRequest) -> Asked:
     """The pair a request names. Raises Refused naming the parameter and the fix."""
     names = {name: request.GET.get(name, "").strip() for name in ("symbol", "exchange1", "exchange2")}
     if id := request.GET.get("id", "").strip():
@@ -188,7 +190,8 @@ async def _found(asked: Asked) -> tuple[Explanation | NotScanned, datetime]:
                 ages_ms = await _rate_ages_ms() if hub.book.table.needs_rates(row) else {}
                 at = datetime.fromtimestamp(hub.book.now_us() / 1e6, UTC)
                 names = asked.names
-                return explain(hub.book.table, row, time.monotonic_ns(), ages_ms, names), at
+                books = PublishedBooks(hub.book.depth)
+                return explain(hub.book.table, row, time.monotonic_ns(), ages_ms, names, books=books), at
     missing: NotScanned = await database_sync_to_async(_not_scanned)(asked)
     return missing, _now()
 
@@ -224,6 +227,7 @@ def _gate_links(asked: Asked) -> dict[str, str]:
         "fees": ("feeschedule", ""),
         "wallets": ("walletstatus", coin),
         "settlement": ("opportunityfilter", ""),
+        "depth": ("opportunityfilter", ""),
     }
     return {gate: _admin(*rows.get(gate, ("gatethresholds", ""))) for gate in ALL_GATES}
 

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from contextvars import Context
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 from channels.db import database_sync_to_async
@@ -45,6 +45,16 @@ LINGER_S: Final = 10
 READY_WITHIN_S: Final = 5.0
 
 
+class Watcher(Protocol):
+    """A socket that follows the book."""
+
+    def refreshed(self) -> None:
+        """The book is newer."""
+
+    def leave(self) -> None:
+        """Send nothing more."""
+
+
 class ScanHub:
     """Keeps the book fresh and viewers served. All of it runs on one event loop, so nothing is locked."""
 
@@ -53,6 +63,7 @@ class ScanHub:
         self.book = ScanBook()
         self.pages = Pages(self.book)
         self._viewers: set[ScanViewer] = set()
+        self._watchers: set[Watcher] = set()
         self._users = 0
         self._counted = asyncio.Event()
         self._funded = asyncio.Event()
@@ -106,7 +117,7 @@ class ScanHub:
             unused_s = 0
             while unused_s < LINGER_S:
                 await asyncio.sleep(1)
-                unused_s = 0 if self._users or self._viewers else unused_s + 1
+                unused_s = 0 if self._users or self._viewers or self._watchers else unused_s + 1
         finally:
             self._running = None
             self._ready.clear()
@@ -190,7 +201,7 @@ class ScanHub:
             self.pages.refresh()
             await self.pages.sort({viewer.shows.query for viewer in self._viewers if viewer.shows})
             self._ready.set()
-            for viewer in list(self._viewers):
+            for viewer in [*self._viewers, *self._watchers]:
                 viewer.refreshed()
             await asyncio.sleep(TICK_S)
 
@@ -216,10 +227,20 @@ class ScanHub:
         viewer.leave()
         self._viewers.discard(viewer)
 
+    def watch(self, watcher: Watcher) -> None:
+        """Add a socket that shows something of the book, and no rows of it."""
+        self._watchers.add(watcher)
+
+    def unwatch(self, watcher: Watcher) -> None:
+        """Forget such a socket."""
+        watcher.leave()
+        self._watchers.discard(watcher)
+
     def stats(self) -> dict[str, int]:
         """Counters an operator can see, name -> value."""
         return {
             "scanner_sockets": len(self._viewers),
+            "depth_sockets": len(self._watchers),
             "scanner_rows": len(self.book.table),
             "scanner_views": len(self.pages),
             "depth_ladders": len(self.book.depth),

@@ -27,7 +27,7 @@ CELLS: Final = (
 NET_CELLS: Final = (*NETS, "why1", "why2")
 """What it says more in a view with net columns; `why`: why a leg's funding is unknown."""
 SIZE_CELLS: Final = (
-    "at_edge", "at_profit", "at_zero", "at_reach", "at_of", "at_more", "at_why1", "at_why2",
+    "at_edge", "at_profit", "at_zero", "at_reach", "at_of", "at_capped", "at_more", "at_why1", "at_why2",
 )  # fmt: skip
 """What it says more in a view at a size; `at_why`: why a leg's book is unknown."""
 
@@ -187,6 +187,7 @@ def _size_columns(sized: Sized, table: ScanTable, rows: Ints) -> list[list[Any]]
         _known(as_edge(sized.edge)),
         *(_known(as_amount(amounts)) for amounts in (sized.profit, sized.zero, sized.reach)),
         [OF[of] for of in sized.of.tolist()],
+        sized.is_capped.tolist(),
         sized.is_more.tolist(),
         *([problems.get(leg, "") for leg in legs[rows].tolist()] for legs in (table.leg1, table.leg2)),
     ]

@@ -19,7 +19,7 @@ from history.lake.tables import Lake
 from history.maintenance import retention
 from history.models import RetentionPolicy
 from markets.config import GateTerms
-from markets.models import ExchangePair, GateThresholds, PinnedChart, Symbol
+from markets.models import DepthSettings, ExchangePair, GateThresholds, PinnedChart, Symbol
 from markets.selectors import gate_terms
 from monitoring.health.limits import HealthLimits, load_limits
 from monitoring.health.observed import Limits
@@ -140,7 +140,7 @@ def test_nobody_learns_of_deleted_rows_that_they_could_not_see(
 
 # --- settings of one row -------------------------------------------------------------------------
 
-SETTINGS = [HealthLimits, GateThresholds, StoreSettings, VerdictThresholds]
+SETTINGS = [DepthSettings, HealthLimits, GateThresholds, StoreSettings, VerdictThresholds]
 
 
 def test_all_settings_of_one_row_are_tried() -> None:

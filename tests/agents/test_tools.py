@@ -1,5 +1,7 @@
 """Tools for agents, asked by the protocol's own client through the pipes of `manage.py mcp`."""
 
+import time
+
 import pytest
 from channels.db import database_sync_to_async
 from redis import Redis
@@ -19,7 +21,7 @@ T0_US = 1_790_000_000_000_000
 
 TOOLS = {
     "health", "exchanges", "symbols", "routes", "why", "opportunities", "history", "bars", "funding",
-    "funding_net",
+    "funding_net", "features",
 }  # fmt: skip
 
 
@@ -124,3 +126,20 @@ async def test_second_bars_are_read_from_the_store_page_by_page(agent: Door, con
     assert [bar["second"] for bar in bars] == [T0_US / 1e6 + n for n in range(5)]
     assert [bar["bid"] for bar in bars] == [100.0, 101.0, 102.0, 103.0, 104.0]
     assert rest["next"] is None
+
+
+async def test_features_of_the_last_seconds_come_newest_first(agent: Door, config: MarketConfig) -> None:
+    now_us = time.time_ns() // 1_000
+    await database_sync_to_async(_record)(
+        [Quote("okx", "BTC/USDT", 100.0, 1.0, 101.0, 2.0, None, now_us - n * SECOND_US) for n in range(1, 30)]
+    )
+    async with agent() as client:
+        first = await said(client, "features", symbols="BTC/USDT", limit=5)
+        rest = await said(client, "features", symbols="BTC/USDT", limit=5, cursor=first["next"])
+        assert "symbols: 'BTC/USDTT' is not in the store; near: BTC/USDT" in await refused(
+            client, "features", symbols="BTC/USDTT"
+        )
+    times = [row["available_at"] for row in first["features"] + rest["features"]]
+    assert times == sorted(times, reverse=True)
+    assert len(set(times)) == 10
+    assert first["features"][0]["micro_price"] == pytest.approx((100.0 * 2 + 101.0 * 1) / 3)

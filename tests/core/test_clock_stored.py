@@ -141,7 +141,7 @@ async def test_a_status_that_redis_keeps_too_long_is_none(
     seen = []
     for moved_s[0], reported_us in ((0.0, 1), (4.0, 1), (8.0, 1), (9.0, 2)):
         await report_status(observer._redis, CollectorStatus("1/1", reported_ts_us=reported_us))
-        empty_redis.persist(STATUS_KEY.format(shard="1/1"))
+        empty_redis.persist(STATUS_KEY.format(role="collector", shard="1/1"))
         seen.append([status.shard for status in (await observer.look()).collectors])
     await observer.close()
     assert seen == [["1/1"], ["1/1"], [], ["1/1"]]

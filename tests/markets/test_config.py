@@ -208,15 +208,15 @@ def test_the_revision_row_is_made_when_it_is_missing() -> None:
 # --- what the rows mean ---
 
 
-def test_the_configuration_is_read_in_fourteen_queries_however_many_rows(
+def test_the_configuration_is_read_in_sixteen_queries_however_many_rows(
     desk: None, django_assert_num_queries: Any
 ) -> None:
-    with django_assert_num_queries(14):
+    with django_assert_num_queries(16):
         load_config()
     for number in range(10):
         row = OpportunityFilter.objects.create(name=f"Filter {number}", symbols="BTC/*")
         row.pairs.set(ExchangePair.objects.all()[:number])
-    with django_assert_num_queries(14):
+    with django_assert_num_queries(16):
         load_config()
 
 

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import signal
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import uvloop
@@ -13,7 +15,7 @@ from django.utils.module_loading import import_string
 from collectors.exchanges import CODECS
 from collectors.lease import Lease
 from collectors.memory import CONNECTED_S, Memory
-from collectors.reporter import Reporter
+from collectors.reporter import Reporter, books_status
 from collectors.standby import Standby, unless_lost
 from collectors.supervisor import Outlet, SinkType, Supervisor
 from core.process.heartbeat import QueueFill, Report
@@ -22,6 +24,7 @@ from core.redis_client import REDIS_TIMEOUT_S, async_redis
 from core.threads import in_daemon_thread
 from markets.config import MarketConfig, Shard
 from markets.follow.follower import Follower
+from markets.follow.runtime import CollectorRole
 from markets.models import Exchange
 from markets.secret_use import proxies_used
 from markets.selectors import load_config
@@ -56,22 +59,22 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Collect; raises CommandError when an option is wrong, or another collector took the shard over."""
-        shard, exchanges = _shard(options["shard"]), _exchanges(options["exchanges"])
+        shard, exchanges = shard_of(options["shard"]), exchanges_of(options["exchanges"])
         sinks = _sinks()
         names = ", ".join(sorted(exchanges)) if exchanges else "all enabled exchanges"
         into = ", ".join(getattr(sink, "__name__", str(sink)) for sink in sinks)
         self.stderr.write(f"Collecting shard {shard} of {names} into {into}. Stop with Ctrl-C.")
-        uvloop.run(_collect(sinks, shard, exchanges))
+        uvloop.run(collect(sinks, shard, exchanges))
 
 
-def _shard(text: str) -> Shard:
+def shard_of(text: str) -> Shard:
     try:
         return Shard.parse(text)
     except ValueError as error:
         raise CommandError(str(error)) from error
 
 
-def _exchanges(text: str) -> frozenset[str] | None:
+def exchanges_of(text: str) -> frozenset[str] | None:
     keys = frozenset(key.strip().lower() for key in text.split(",") if key.strip())
     if unknown := keys - CODECS.keys():
         raise CommandError(f"--exchanges: unknown {', '.join(sorted(unknown))}; known: {', '.join(CODECS)}")
@@ -85,23 +88,29 @@ def _sinks() -> list[SinkType]:
         raise CommandError(f"setting COLLECTOR_SINKS: {error}") from error
 
 
-async def _collect(sinks: list[SinkType], shard: Shard, exchanges: frozenset[str] | None) -> None:
+async def collect(
+    sinks: list[SinkType],
+    shard: Shard,
+    exchanges: frozenset[str] | None,
+    role: CollectorRole = "collector",
+    load: Callable[[], MarketConfig] = load_config,
+) -> None:
     """Follow the configuration, and collect as soon as the shard is ours, until asked to stop."""
     stop, lost = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    lease = Lease(shard, lambda: loop.call_soon_threadsafe(lost.set))
-    collector = Collector()
-    follower = Follower(collector.apply, load=_load)
+    lease = Lease(shard, lambda: loop.call_soon_threadsafe(lost.set), role)
+    collector = Collector(role)
+    follower = Follower(collector.apply, load=partial(_load, load))
     watching = asyncio.create_task(follower.run(), name="follower")
     try:
-        if await Standby(lease, shard).over(stop):
+        if await Standby(lease, shard, role).over(stop):
             lease.keep()
             collecting = collector.run(follower, lease, shard, exchanges, sinks, stop)
             if not await unless_lost(collecting, lost):
                 raise CommandError(
-                    f"Another collector has taken over shard {shard} while this one was silent. This one has "
+                    f"Another {role} has taken over shard {shard} while this one was silent. This one has "
                     "written nothing since, and ends."
                 )
     finally:
@@ -113,7 +122,8 @@ async def _collect(sinks: list[SinkType], shard: Shard, exchanges: frozenset[str
 class Collector:
     """Collector of this process's shard; until its turn comes configurations are only watched."""
 
-    def __init__(self) -> None:
+    def __init__(self, role: CollectorRole) -> None:
+        self._role: CollectorRole = role
         self._supervisor: Supervisor | None = None
         self._memory = Memory()
         self._memory.watch()
@@ -140,10 +150,10 @@ class Collector:
         """Collect until asked to stop."""
         outlets = Outlet.chain(sinks, shard, settings.COLLECTOR_CHANNEL_CAPACITY)
         supervisor = self._supervisor = Supervisor(CODECS, outlets, shard, exchanges=exchanges)
-        reporter = Reporter(supervisor, follower, self._memory, settings.REDIS_URL)
+        reporter = Reporter(supervisor, follower, self._memory, settings.REDIS_URL, self._role)
         vitals = Vitals(
-            "collector",
-            f"collector {shard}",
+            self._role,
+            f"{self._role} {shard}",
             settings.REDIS_URL,
             lambda: _report(supervisor, follower),
             memory_limit_bytes=settings.MEMORY_LIMIT_BYTES,
@@ -159,9 +169,9 @@ class Collector:
                 reporting.cancel()
 
 
-def _load() -> MarketConfig:
-    """Load like `load_config`; what goes out through a proxy with credentials is on record."""
-    config = load_config()
+def _load(load: Callable[[], MarketConfig]) -> MarketConfig:
+    """Load a configuration; what goes out through a proxy with credentials is on record."""
+    config = load()
     proxies_used(Exchange.objects.filter(enabled=True))
     return config
 
@@ -170,4 +180,6 @@ def _report(supervisor: Supervisor, follower: Follower) -> Report:
     fills = {outlet.name: outlet.status() for outlet in supervisor.outlets}
     queues = {name: QueueFill(fill["len"], fill["capacity"], fill["dropped"]) for name, fill in fills.items()}
     counters = {name: float(count) for name, count in supervisor.counters.items()}
+    books = books_status(supervisor)
+    counters |= {f"books_{name}": float(books[name]) for name in ("followed", "known", "refused", "updates")}
     return Report(revision=follower.revision, queues=queues, counters=counters)

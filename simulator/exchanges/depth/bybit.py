@@ -78,7 +78,7 @@ class BybitDepth(Depth):
         )
 
     def too_many(self) -> RestReply:
-        """Whoever asks too often is refused with 403, for ten minutes on the real one."""
+        """HTTP 403, on the real one for ten minutes."""
         return RestReply({"retCode": 10006, "retMsg": "access too frequent", "result": {}}, 403)
 
     def listing_of(self, call: RestCall) -> Listing | None:

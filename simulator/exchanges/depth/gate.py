@@ -102,7 +102,7 @@ class GateDepth(Depth):
         )
 
     def whole(self, call: RestCall, listing: Listing, view: View) -> Any:
-        """`id` for whoever asked for it; `current` is the answer's time, `update` the book's."""
+        """`id` where it is asked for; `current` is the answer's time, `update` the book's."""
         answer = {"current": self._time(self.exchange.now_ms()), "update": self._time(view.ts_ms)}
         if call.query.get("with_id", "").lower() == "true":
             answer = {"id": view.last, **answer}

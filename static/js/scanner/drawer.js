@@ -7,7 +7,7 @@ import { names, write } from "../shared/page.js";
 import { pinLabel } from "../shared/pins.js";
 import { prefixed } from "../shared/place.js";
 import { Newest } from "../shared/requests.js";
-import { STATES, sides } from "./table.js";
+import { STATES, sides, sizeWords } from "./table.js";
 
 const REFRESH_MS = 2000;
 const VERDICTS = { pass: gettext("✓ passed"), fail: gettext("✗ failed"), unknown: gettext("? unknown") };
@@ -19,13 +19,15 @@ export class Drawer {
    *   lost(): boolean,
    *   closed(id: string): void,
    *   held(): {hours: number, borrow: number},
+   *   size(): number | null,
    * }} page
    */
-  constructor({ pins, lost, closed, held }) {
+  constructor({ pins, lost, closed, held, size }) {
     this.pins = pins;
     this.lost = lost;
     this.closed = closed;
     this.held = held;
+    this.size = size;
     /** @type {{symbol: string, buy: string, sell: string} | null} that is shown where rows have net columns */
     this.position = null;
     this.net = new NetTable(gettext("of the last 5 min"));
@@ -54,6 +56,9 @@ export class Drawer {
     document.getElementById("drawer-page").href = prefixed(
       `/opportunities/explain?id=${encodeURIComponent(id)}`,
     );
+    const size = this.size();
+    const asked = new URLSearchParams(size === null ? { id } : { id, size: String(size) });
+    document.getElementById("drawer-depth").href = prefixed(`/depth?${asked}`);
     this.body.replaceChildren(paragraph(gettext("loading…")));
     this.facts.replaceChildren();
     this.element.hidden = false;
@@ -115,6 +120,7 @@ export class Drawer {
       [gettext("Buy at"), exchange(buy)],
       [gettext("Sell at"), exchange(sell)],
       [gettext("Edge"), `${format.bps(row.edge)} · ${format.amount(row.size, currency)}`],
+      ...this.#atSize(row, currency),
       [gettext("Bid–bid"), format.percent(row.spread)],
       [
         gettext("Last hour"),
@@ -123,6 +129,21 @@ export class Drawer {
           : plural("%(count)s opportunity", "%(count)s opportunities", row.hour, { count: row.hour }),
       ],
     ]);
+  }
+
+  /** @type {(row: Scanner.Cells, currency: string) => [what: string, value: string][]} */
+  #atSize(row, currency) {
+    const size = this.size();
+    const { at_edge, at_profit = null, at_zero = null, at_more } = row;
+    if (size === null || at_edge === undefined) return [];
+    const zero = `${at_more ? "≥ " : ""}${format.amount(at_zero, currency)}`;
+    return [
+      [
+        translate("Edge at %(size)s", { size: format.amount(size, "USDT") }),
+        `${format.bps(at_edge)} · ${format.gain(at_profit, currency)}`,
+      ],
+      [gettext("Size to 0"), `${zero} · ${sizeWords(row)}`],
+    ];
   }
 
   /** @type {(legs: {buy: string, sell: string} | null, symbol: string) => void} */

@@ -1,7 +1,7 @@
 /** The scanner: which rows to show goes to the server, what they say comes back and is written in place. */
 
 import { Connection } from "../shared/connection.js";
-import { count, figure } from "../shared/format.js";
+import { compact, count, figure } from "../shared/format.js";
 import { gettext, plural, translate } from "../shared/i18n.js";
 import { flag, List, number, option, several, text, whole } from "../shared/list.js";
 import { notice } from "../shared/notices.js";
@@ -11,11 +11,12 @@ import { socketPlace } from "../shared/place.js";
 import { Feed } from "../shared/socket.js";
 import { Drawer } from "./drawer.js";
 import { scannerNotice } from "./notices.js";
-import { NETS, Table } from "./table.js";
+import { NETS, SIZES, Table } from "./table.js";
 import { Views } from "./views.js";
 
 const TICK_MS = 250;
 const MAX_HOURS = 720;
+const MAX_SIZE = 1e9;
 
 const content = document.getElementById("content");
 const tally = document.getElementById("tally");
@@ -33,6 +34,7 @@ const drawer = new Drawer({
   lost,
   closed: focusRow,
   held: () => ({ hours: head?.hold ?? 8, borrow: list.view.borrow ?? 0 }),
+  size: () => head?.size ?? null,
 });
 const views = new Views({
   token: content.dataset.token,
@@ -63,6 +65,10 @@ const list = new List({
     exit: option("exit"),
     min_net: number,
     net: option("net"),
+    size: number,
+    min_at_edge: number,
+    min_at_profit: number,
+    min_at_zero: number,
   },
   sort: "edge",
   ascendingFirst: ["symbol", "buy", "sell", "age"],
@@ -82,7 +88,12 @@ let newest = 0;
 function ask() {
   if (misfit()) return;
   const borrow = list.view.borrow ?? 0;
-  feed.send({ type: "view", ...list.view, borrow, offset: list.offset, limit: list.limit });
+  feed.send({ type: "view", ...list.view, borrow, size: size(), offset: list.offset, limit: list.limit });
+}
+
+/** The size that is shown: as the view says, or the user's own; null: none. */
+function size() {
+  return list.view.size ?? number.read(content.dataset.size ?? "");
 }
 
 /** What of the view the server would refuse, in words: it would close the socket. */
@@ -92,20 +103,34 @@ function misfit() {
     return translate("hold: %(hold)s must be hours above 0, %(most)s at most.", { hold, most: MAX_HOURS });
   if (borrow !== null && !(borrow >= 0 && borrow <= 100))
     return translate("borrow: %(borrow)s must be per cent a day from 0 to 100.", { borrow });
+  const money = list.view.size;
+  if (money !== null && !(money > 0 && money <= MAX_SIZE))
+    return translate("size: %(money)s must be USDT above 0, %(most)s at most.", { money, most: MAX_SIZE });
   return "";
+}
+
+/** The columns at a size: whether they are there, and of which size. */
+function showSizes() {
+  const node = document.getElementById("table");
+  const shown = head?.size ?? null;
+  node.dataset.sized = shown === null ? "no" : "yes";
+  write(document.getElementById("size-words"), shown === null ? gettext("none") : count(shown));
+  if (shown !== null)
+    write(document.getElementById("size-head"), translate("Edge at %(size)s", { size: compact(shown) }));
 }
 
 /** The columns of held pairs: whether they are there, and the one that a phone has room for where it was chosen. */
 function showNets() {
   const { kind, net, sort, exit, min_net } = list.view;
-  const sorted = NETS.find((name) => name === sort);
+  const sorted = [...NETS, ...SIZES].find((name) => name === sort);
   const chosen = sorted || net === "show" || min_net !== null || (net === "" && kind && kind !== "spot-spot");
   const here = sorted ?? `net_${exit || "zero"}`;
   const node = document.getElementById("table");
   node.dataset.net = head?.net ? "yes" : "no";
-  node.dataset.here = head?.net && chosen ? "yes" : "no";
+  const there = here.startsWith("at_") ? head?.size != null : head?.net;
+  node.dataset.here = there && chosen ? "yes" : "no";
   table.here = node.dataset.here === "yes" ? here : "";
-  for (const cell of node.querySelectorAll(".net"))
+  for (const cell of node.querySelectorAll(".net, .at"))
     cell.classList.toggle("here", cell.classList.contains(table.here));
   const hours = figure(head?.hold ?? list.view.hold ?? 8);
   write(document.getElementById("funding-head"), translate("Funding %(hours)s h", { hours }));
@@ -121,6 +146,7 @@ function showView() {
   csv.href = csv.href.split("?")[0] + (query && `?${query}`);
   views.show(query);
   showNets();
+  showSizes();
 }
 
 // --- what comes ------------------------------------------------------------------------------
@@ -128,10 +154,11 @@ function showView() {
 /** @param {Scanner.Message} message */
 function receive(message) {
   newest = message.time;
-  const { total, matches = 0, collectors = 0, hold = 8, net = false } = message;
-  if (total !== undefined) head = { total, matches, collectors, hold, net };
+  const { total, matches = 0, collectors = 0, hold = 8, net = false, size = null } = message;
+  if (total !== undefined) head = { total, matches, collectors, hold, net, size };
   table.take(message);
   showNets();
+  showSizes();
   table.age(feed.clock.now());
   table.mark(drawer.id);
   drawer.take(table.cells);

@@ -17,6 +17,8 @@ export const STATES = {
   lost: gettext("no collector"),
   unknown: gettext("unknown"),
 };
+/** @type {Record<Scanner.Of, string>} */
+const OF = { book: gettext("book"), top: gettext("top"), unknown: "?" };
 const WORST = /** @type {Scanner.LegState[]} */ (Object.keys(STATES));
 const template = document.getElementById("row");
 
@@ -41,6 +43,42 @@ export const worstState = ({ state1, state2 }) =>
   WORST[Math.max(WORST.indexOf(state1), WORST.indexOf(state2))];
 /** @type {Scanner.Net[]} */
 export const NETS = ["net_zero", "net_now", "net_median", "funding"];
+
+/** @type {Scanner.At[]} */
+export const SIZES = ["at_edge", "at_profit", "at_zero"];
+
+/**
+ * What the figures at a size are of, in words: of both books, of the best levels, or why they are unknown.
+ *
+ * @type {(cells: Scanner.Cells) => string}
+ */
+export function sizeWords(cells) {
+  const { at_of, at_capped, at_reach, symbol } = cells;
+  if (at_of === "unknown") return whyNoBook(cells);
+  const of =
+    at_of === "book"
+      ? gettext("Both books were walked.")
+      : gettext("Only the best levels count: the book of at least one side is not followed.");
+  if (!at_capped) return of;
+  const held = { reach: format.amount(at_reach, format.quoteCurrency(symbol)) };
+  return `${of} ${translate("No more than %(reach)s is known to be there: edge and profit are of that.", held)}`;
+}
+
+/** @type {(cells: Scanner.Cells) => string} */
+function whyNoBook(cells) {
+  const legs = /** @type {const} */ ([1, 2]).flatMap((leg) => {
+    const why = cells[`at_why${leg}`];
+    return why
+      ? [
+          translate("%(exchange)s: its book is unknown, %(why)s", {
+            exchange: names(cells[`exchange${leg}`]),
+            why,
+          }),
+        ]
+      : [];
+  });
+  return legs.join("; ") || gettext("a price, or what its currency is worth, is unknown");
+}
 
 /**
  * Why a net column is unknown: a leg's funding, its price, or the pair's median.
@@ -112,6 +150,7 @@ class Row extends KeyedRow {
       cells.hour === null ? gettext("unavailable now") : "",
     );
     for (const name of NETS) this.#writeNet(cells, name, lost());
+    if (cells.at_of) this.#writeSize(cells, cells.at_of, currency, lost());
     this.#writeGates(cells, lost());
     this.write(
       ".word",
@@ -130,6 +169,28 @@ class Row extends KeyedRow {
     this.write(`td.${name}`, format.bps(value), value === undefined ? "" : whyUnknown(cells, name));
     this.mark(node, "sign", value && value > 0 && !cells.blocked && !lost ? "+" : "");
     this.mark(node, "known", value === null || lost ? "no" : "yes");
+  }
+
+  /** @type {(cells: Scanner.Cells, of: Scanner.Of, currency: string, lost: boolean) => void} */
+  #writeSize(cells, of, currency, lost) {
+    const words = sizeWords(cells);
+    const { at_edge = null, at_profit = null, at_zero = null, at_more } = cells;
+    this.write(".of", cells.at_capped ? `≤ ${format.compact(cells.at_reach)}` : OF[of]);
+    this.write(".bps", format.bps(at_edge));
+    this.hint("td.at_edge", words);
+    this.write("td.at_profit", format.gain(at_profit, currency), words);
+    this.write(
+      "td.at_zero",
+      `${at_more ? "≥ " : ""}${format.amount(at_zero, currency)}`,
+      at_more ? gettext("It may be more: what is known ends there.") : words,
+    );
+    for (const name of SIZES) {
+      const value = cells[name];
+      const { node } = this.part(`td.${name}`);
+      const gains = value && value > 0 && name !== "at_zero" && !cells.blocked && !lost;
+      this.mark(node, "sign", gains ? "+" : "");
+      this.mark(node, "known", of === "unknown" || lost ? "no" : "yes");
+    }
   }
 
   /** @type {(cells: Scanner.Cells, lost: boolean) => void} */

@@ -32,7 +32,9 @@ class Gates:
     unproven: tuple[str, ...] = ()
     asked: list[int] = field(default_factory=list)
 
-    def blocked(self, direction: Direction, follows: FilterConfig, now_mono_ns: int) -> str:
+    def blocked(
+        self, direction: Direction, follows: FilterConfig, now_mono_ns: int, *, is_open: bool = False
+    ) -> str:
         self.asked.append(follows.id)
         return self.closed
 

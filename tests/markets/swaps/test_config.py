@@ -443,7 +443,7 @@ def test_the_configuration_takes_as_many_queries_with_swaps(
     desk: None, django_assert_max_num_queries: Callable[..., Any]
 ) -> None:
     every_kind()
-    with django_assert_max_num_queries(16):
+    with django_assert_max_num_queries(18):
         load_config()
 
 

@@ -69,7 +69,7 @@ async def test_a_role_without_the_right_is_shown_the_way(
 ) -> None:
     store.execute("CREATE ROLE researcher LOGIN")
     async with MLDataLoader(researcher, at(TODAY)) as loader:
-        with pytest.raises(StoreUnreadableError, match="deploy/postgres/researcher.sql"):
+        with pytest.raises(StoreUnreadableError, match=r"deploy/postgres/researcher\.sql"):
             await loader.get_training_data(["BTC/USDT"])
 
 

@@ -154,7 +154,7 @@ class Follower:
         await self.client.send(self.wire.words(act, self.native))
 
     async def begin_again(self) -> None:
-        """What a collector does of a book that it has lost: ask for it, or subscribe again."""
+        """Ask for the book that was lost, or subscribe again, as a collector does."""
         if self.wire.rest:
             assert await self.ask() == 200
         else:

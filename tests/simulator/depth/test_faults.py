@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 import pytest
+from django.conf import settings
 
 from core.names.market_keys import exchange_of
 from engine.books.book import MOST_SILENT_NS
 from simulator.catalogue import MARKETS
-from simulator.faults import FaultError, parse
+from simulator.faults import KINDS, FaultError, parse
 from simulator.server import Simulator
 from tests.simulator.depth.follower import WIRES, Follower
 from tests.support.exchanges.simulator_client import Closed, connect, subscribe_quotes
@@ -133,6 +134,32 @@ async def test_after_a_restart_bybit_says_the_whole_book_with_id_1(sim: Simulato
         assert (follower.book.last_seq or 0) < 100
         view = await follower.meet()
         assert follower.levels() == follower.same(view)
+
+
+async def test_ids_of_all_begin_again_where_they_do_and_go_on_elsewhere(sim: Simulator) -> None:
+    async with following(sim, "gate") as gate, following(sim, "bybit") as bybit:
+        sim.inject("all:depth-restart")
+        await bybit.until(lambda: bybit.book.counts["snapshots"] == 2)
+        await gate.until(lambda: gate.outcomes.count("applied") >= 20)
+        assert gate.book.counts["gap"] == 0
+        view = await gate.meet()
+        assert gate.levels() == gate.same(view)
+
+
+@pytest.mark.parametrize("key", ["okx:swap", "gate:swap", "kucoin:swap", "mexc:swap"])
+async def test_a_book_is_sized_in_new_contracts_at_once(sim: Simulator, key: str) -> None:
+    async with following(sim, key) as follower:
+        before = await follower.meet()
+        sim.inject(f"{key}/{follower.symbol}:contract-size={follower.coins * 1_000}")
+        await follower.moved()
+        after = await follower.meet()
+        assert max(float(size) for _, size in after.bids) < min(float(size) for _, size in before.bids)
+        assert follower.levels() == follower.same(after)
+
+
+def test_every_fault_is_in_the_document() -> None:
+    text = (settings.BASE_DIR / "docs" / "simulator.md").read_text()
+    assert [kind for kind in KINDS if f"`{kind}`" not in text] == []
 
 
 @pytest.mark.parametrize("key", ASKED)

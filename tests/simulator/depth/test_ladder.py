@@ -104,6 +104,19 @@ def test_a_quote_that_has_not_moved_moves_nothing() -> None:
     assert one.view() == view
 
 
+def test_a_crossing_takes_an_id_so_that_those_of_single_levels_go_on() -> None:
+    one = ladder()
+    one.move(("500.00", "1", "500.01", "1"), 1)
+    change = one.move(("500.07", "1", "500.09", "1"), 2)
+    assert change is not None
+    crossed = one.crossed(change)
+    assert ("500.10", "1") in one.rows(crossed)[0]
+    assert len(one.steps(crossed)) == crossed.last - crossed.previous == change.last - change.previous + 1
+    following = one.move(("500.08", "1", "500.09", "1"), 3)
+    assert following is not None
+    assert following.previous == crossed.last
+
+
 def test_a_checksum_is_that_of_the_levels_by_turns() -> None:
     one = ladder()
     one.move(("500.00", "1", "500.01", "1"), 1)

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from markets.events import BookUpdate
 from simulator.catalogue import MARKETS
 from simulator.server import Simulator
 from tests.simulator.depth.follower import OTHERS, WIRES, Follower, gate, mexc_swap
@@ -82,19 +83,21 @@ async def test_okx_names_the_update_before(sim: Simulator) -> None:
 
 
 async def test_okx_says_of_a_book_that_stands_still_that_it_is_the_same() -> None:
-    async with Simulator(exchanges=["okx:swap"], symbols=1, rate=50, time_scale=0.01) as sim:
-        async with connect(sim, "okx:swap") as client:
-            follower = Follower(sim, "okx:swap", client)
-            await subscribe_quotes(client, "okx:swap")
-            await follower.follow()
-            sim.inject("okx:swap/BTC/USDT:USDT:delisting")
-            while True:
-                updates = await follower.read()
-                if updates and updates[0].prev_seq == updates[0].last_seq:
-                    break
-            assert (updates[0].bids, updates[0].asks) == ([], [])
-            assert follower.outcomes[-1] == "applied"
-            assert follower.levels() == follower.same(follower.view())
+    key = "okx:swap"
+    async with (
+        Simulator(exchanges=[key], symbols=1, rate=50, time_scale=0.01) as sim,
+        connect(sim, key) as client,
+    ):
+        follower = Follower(sim, key, client)
+        await subscribe_quotes(client, key)
+        await follower.follow()
+        sim.inject(f"{key}/{follower.symbol}:delisting")
+        same: list[BookUpdate] = []
+        while not same:
+            same = [update for update in await follower.read() if update.prev_seq == update.last_seq]
+        assert (same[0].bids, same[0].asks) == ([], [])
+        assert follower.outcomes[-1] == "applied"
+        assert follower.levels() == follower.same(follower.view())
 
 
 async def test_gates_obu_begins_with_a_whole_book_and_moves_its_id_alone_at_times(sim: Simulator) -> None:
@@ -237,6 +240,18 @@ async def test_nonsense_leaves_nothing_behind(sim: Simulator, key: str) -> None:
         await asyncio.gather(reading, return_exceptions=True)
     await until(lambda: sim.connections(key) == 0)
     assert exchange.subscribers == {}
+
+
+async def test_a_client_that_asks_for_books_and_does_not_read_them_is_cut(
+    sim: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simulator.session.OUTBOX_BYTES", 2_000_000)
+    async with connect(sim, "okx") as client:
+        again = {"op": "subscribe", "args": [{"channel": "books", "instId": "BTC-USDT"}] * 200}
+        await client.send(again)
+        assert (await client.end()).code == 1006
+    await until(lambda: sim.connections("okx") == 0)
+    assert sim.exchanges["okx"].subscribers == {}
 
 
 @pytest.mark.parametrize("key", ["okx", "gate", "mexc"])

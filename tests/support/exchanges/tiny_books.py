@@ -104,7 +104,7 @@ def book_codec(rule: Rule = ASKED, **sheet: object) -> type[BookCodec]:
 
 
 def held(book: Book) -> Sides:
-    """What a book says."""
+    """Return both sides of a book."""
     return dict(book.bids.top()), dict(book.asks.top())
 
 
