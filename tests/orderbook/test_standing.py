@@ -17,6 +17,7 @@ from orderbook import health, metrics, tasks
 from orderbook.ingest.writer import Writer
 from orderbook.standing import Standing, measure
 from orderbook.store.engine import Engine
+from orderbook.store.tables import RAW, ROLLUPS
 from tests.orderbook.conftest import plain_only, timescale_only
 from tests.orderbook.test_store import quote, trade
 
@@ -63,6 +64,8 @@ def findings(store: Standing | None, after_us: int = 0, **more: Any) -> dict[str
 
 def test_a_store_that_is_kept_up_has_no_findings(store: Store, engine: Engine) -> None:
     assert not findings(None)
+    for table in (*RAW, *ROLLUPS):
+        engine.drop_before(store, table, datetime(2100, 1, 1, tzinfo=UTC))
     assert not findings(measure())  # nobody writes to it
     Writer(engine).write(store, [recent(timedelta(minutes=1))])
     tasks.roll_up()

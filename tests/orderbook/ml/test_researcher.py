@@ -35,7 +35,8 @@ def run_script(**environment: str) -> subprocess.CompletedProcess[str]:
     psql = Path(spec.origin).parent.parent / embedded.POSTGRES_PROGRAMS / "psql"
     script = Path(settings.BASE_DIR) / "deploy" / "postgres" / "researcher.sql"
     known = django_connection.get_connection_params()
-    at = ["-h", known["host"], "-U", known["user"], "-d", known["dbname"]]
+    port = ["-p", str(known["port"])] if known.get("port") else []
+    at = ["-h", known["host"], *port, "-U", known["user"], "-d", known["dbname"]]
     return subprocess.run(
         [str(psql), "--no-password", "--no-psqlrc", *at, "-f", str(script)],
         env={"PATH": os.environ["PATH"], **environment}, capture_output=True, text=True, check=False,
