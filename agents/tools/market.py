@@ -107,6 +107,28 @@ class MarketTools:
             "/api/opportunities/explain", symbol=symbol, exchange1=exchange1, exchange2=exchange2
         )
 
+    async def books(
+        self,
+        *,
+        symbol: SymbolName,
+        exchange1: ExchangeName,
+        exchange2: ExchangeName,
+        size: Annotated[float | None, Field(gt=0, description="USDT; empty: the user's own.")] = None,
+        levels: Annotated[int, Field(ge=1, le=50, description="Levels of each side.")] = 10,
+    ) -> dict[str, Any]:
+        """Read both order books of a pair, and what a size costs in them: average prices, edge, profit.
+
+        `ways` has both directions, the better one first: `at_size`, `to_zero` (edge used up) and `best` (most
+        profit). A book whose `state` is not `known` has no levels to rely on, and what needs it is null;
+        `not followed` has the best level alone, and caps every size.
+        """
+        answer: dict[str, Any] = await self.ask.whole(
+            "/api/depth", symbol=symbol, exchange1=exchange1, exchange2=exchange2, size=size
+        )
+        for leg in answer["pair"]["legs"]:
+            leg["bids"], leg["asks"] = leg["bids"][:levels], leg["asks"][:levels]
+        return answer
+
 
 def _text(value: float | None) -> str:
     return "" if value is None else repr(value)

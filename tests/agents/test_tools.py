@@ -21,7 +21,7 @@ T0_US = 1_790_000_000_000_000
 
 TOOLS = {
     "health", "exchanges", "symbols", "routes", "why", "opportunities", "history", "bars", "funding",
-    "funding_net", "features",
+    "funding_net", "features", "books",
 }  # fmt: skip
 
 
@@ -64,6 +64,12 @@ async def test_routes_are_as_the_scanner_has_them(
         assert row["id"] == "BTC/USDT|binance|bybit"
         why = await said(client, "why", symbol="BTC/USDT", exchange1="binance", exchange2="bybit")
         assert why["scanned"]
+        books = await said(
+            client, "books", symbol="BTC/USDT", exchange1="binance", exchange2="bybit", size=500
+        )
+        assert [leg["state"] for leg in books["pair"]["legs"]] == ["not followed"] * 2
+        assert books["pair"]["size"] == 500
+        assert {way["of"] for way in books["pair"]["ways"]} == {"top"}
         assert "there is no exchange 'nowhere'" in await refused(client, "routes", exchanges="nowhere")
 
 
