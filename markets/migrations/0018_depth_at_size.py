@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('markets', '0016_holding_time'),
+        ('markets', '0017_depth'),
     ]
 
     operations = [
