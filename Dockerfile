@@ -18,7 +18,8 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     STATIC_COLLECTED=true \
     ARB_HOME=/tmp/arbdesk \
-    LAKE_URL=/lake
+    LAKE_URL=/lake \
+    STORE_SPILL_DIR=/spill
 RUN useradd --system --create-home --uid 10001 desk
 WORKDIR /app
 COPY --from=python /opt/venv /opt/venv
@@ -40,7 +41,7 @@ COPY audit audit
 COPY core core
 COPY templates templates
 COPY static static
-RUN python manage.py collectstatic --noinput && mkdir -p /tmp/arbdesk /lake && chown desk /tmp/arbdesk /lake
+RUN python manage.py collectstatic --noinput && mkdir -p /tmp/arbdesk /lake /spill && chown desk /tmp/arbdesk /lake /spill
 USER desk
 EXPOSE 8000
 CMD ["python", "-m", "arbsite.web", "-b", "0.0.0.0", "-p", "8000", "--no-server-name", "arbsite.asgi:application"]

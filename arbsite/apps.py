@@ -12,7 +12,7 @@ class ArbsiteConfig(AppConfig):
     name = "arbsite"
 
     def ready(self) -> None:
-        """Set up the groups once the last app has its permissions."""
+        """Set up the groups once the last app that has any has its permissions."""
         from django.contrib.auth.models import Group, User
 
         import arbsite.admin_lookups
@@ -22,5 +22,5 @@ class ArbsiteConfig(AppConfig):
         audit.register(User, machine=("last_login",), secret={"password": audit.hidden})
         audit.register(Group)
 
-        last = list(apps.get_app_configs())[-1]
+        last = [app for app in apps.get_app_configs() if app.models_module][-1]  # others send no signal
         post_migrate.connect(set_up, sender=last, dispatch_uid="accounts.access.groups")

@@ -218,6 +218,11 @@ BEAT_SCHEDULE = {
         "schedule": {"minute": "*"},
         "options": {"expires": 55},
     },
+    "fold-late-rows": {
+        "task": "orderbook.tasks.fold_late",
+        "schedule": {"minute": "5-59/15"},
+        "options": {"expires": 600},
+    },
     "retain-store": {
         "task": "orderbook.tasks.retain",
         "schedule": {"minute": 40},

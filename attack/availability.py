@@ -161,11 +161,11 @@ async def slow_heads(scene: Scene) -> None:
 @attack(4, "one user opens 45 sockets of all kinds")
 async def many_sockets(scene: Scene) -> None:
     """One limit holds for all kinds together."""
-    paths = ("/ws/health", "/ws/scanner", "/ws/realtime_charts")
+    paths = ("/ws/health", "/ws/scanner", "/ws/depth", "/ws/realtime_charts")
     opened: list[aiohttp.ClientWebSocketResponse] = []
     for n in range(45):
         with suppress(aiohttp.ClientError, TimeoutError):
-            opened.append(await scene["low"].socket(paths[n % 3]))
+            opened.append(await scene["low"].socket(paths[n % len(paths)]))
     try:
         alive = sum(await asyncio.gather(*(_is_alive(each) for each in opened)))
         insist(alive <= 20, f"{alive} are open at once; REALTIME_SOCKETS_PER_USER says 20")

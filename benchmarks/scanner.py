@@ -6,8 +6,9 @@
 Beside it, in the same run: asking the quote's own pairs by a plain loop over dictionaries, and computing
 all pairs again with numpy. CPU time, medians of interleaved rounds. The quotes hop between symbols,
 so that most of what is touched is not in the processor's caches, as in a real collector. In the lively
-market one symbol in twenty has an open episode, whose quotes are all judged. Takes about 30 s,
-with 120,000 pairs two minutes.
+market one symbol in twenty has an open episode, whose quotes are all judged. Depth at a size is asked of two
+books of 200 levels, of which the walk takes 25, and of none, where the best levels are all that is known.
+Takes about 30 s, with 120,000 pairs two minutes.
 """
 
 import argparse
@@ -30,9 +31,12 @@ from msgspec import structs
 
 from core.names.market_keys import SWAP_SUFFIX
 from core.names.symbols import base_of
+from engine.books.book import Book
+from engine.books.sequences import COUNTED
+from engine.gates.depth import Asked, Depth
 from engine.scan.scanner import Scanner
 from markets.config import ExchangeConfig, FilterConfig, GateTerms, ListingConfig, MarketConfig, PairConfig
-from markets.events import Quote
+from markets.events import BookUpdate, Quote
 
 EXCHANGES: Final = ("binance", "bybit", "mexc", "gate", "kucoin", "okx", "bitget", "bingx")
 SPOT_PAIRS: Final = 28_000
@@ -49,6 +53,9 @@ TARGETS: Final = {
     "x_cheaper_than_all_pairs": 50.0,
     "configure_s": 0.5,
     "bytes_per_pair": 700.0,
+    "us_per_depth_check": 20.0,
+    "us_per_depth_check_top": 12.0,
+    "us_per_depth_kept": 80.0,
 }
 ALL_MARKETS_TARGETS: Final = TARGETS | {
     "us_per_quote": 8.0,
@@ -209,7 +216,47 @@ def measure(desk: Desk, config: MarketConfig) -> dict[str, float]:
         samples["configure"].append(time.process_time() - begin)
     judged = lively.scanner.counters.judged / lively.stream.taken
     print(f"{len(calm.scanner.pairs):,} pairs; lively: {judged:.2f} judgements per quote")
-    return {name: median(values) for name, values in samples.items()}
+    return {name: median(values) for name, values in samples.items()} | depth_us(lively.scanner)
+
+
+class TwoBooks:
+    """One book for all that is bought, and one for all that is sold at 60 bps more."""
+
+    def __init__(self) -> None:
+        self._buy, self._sell = _book(100.0), _book(100.6)
+
+    def get(self, market: str, symbol: str) -> Book:
+        """Book of a market, whatever the symbol."""
+        return self._sell if market == "okx" else self._buy
+
+
+def _book(price: float) -> Book:
+    """Known, of 200 levels a side with 0.4 coins each."""
+    bids = [(price - level / 100, 0.4) for level in range(200)]
+    asks = [(price + 0.01 + level / 100, 0.4) for level in range(200)]
+    book = Book(COUNTED)
+    book.apply(BookUpdate("okx", "C0/USDT", "snapshot", bids, asks, last_seq=1, received_mono_ns=1))
+    return book
+
+
+def depth_us(scanner: Scanner) -> dict[str, float]:
+    """CPU µs of a gate check of depth, with both books and with none, and of an opportunity's depth."""
+    way = next(each for each in scanner.directions if each.sell.exchange == "okx")
+    asked, small = Asked(1_000.0, 0.0, None), Asked(50.0, 0.0, None)
+    with_books, without = Depth(TwoBooks()), Depth()
+    calls: dict[str, Callable[[], object]] = {
+        "us_per_depth_check": lambda: with_books.lack(way, asked, 1),
+        "us_per_depth_check_top": lambda: without.lack(way, small, 1),
+        "us_per_depth_kept": lambda: with_books.measured(way, 1_000.0, 1),
+    }
+    return {name: median(_cpu_us(call) for _ in range(ROUNDS)) for name, call in calls.items()}
+
+
+def _cpu_us(call: Callable[[], object], times: int = 500) -> float:
+    begin = time.process_time()
+    for _ in range(times):
+        call()
+    return (time.process_time() - begin) / times * 1e6
 
 
 def bytes_per_pair(config: MarketConfig) -> float:
@@ -239,11 +286,15 @@ def main() -> None:
         "x_cheaper_than_all_pairs": found["all pairs"] / found["calm"],
         "configure_s": found["configure"],
         "bytes_per_pair": bytes_per_pair(config),
+        **{name: value for name, value in found.items() if name in TARGETS},
     }
     print(f"{'scanner, calm market':34}{found['calm']:10.2f} µs per quote")
     print(f"{'scanner, lively market':34}{found['lively']:10.2f} µs per quote")
     print(f"{'its own pairs by a plain loop':34}{found['loop']:10.2f} µs per quote")
     print(f"{'all pairs again with numpy':34}{found['all pairs']:10.2f} µs per quote")
+    print(f"{'depth at a size, two books':34}{found['us_per_depth_check']:10.2f} µs per check")
+    print(f"{'depth at a size, best levels':34}{found['us_per_depth_check_top']:10.2f} µs per check")
+    print(f"{'depth kept of an opportunity':34}{found['us_per_depth_kept']:10.2f} µs per moment")
     print(f"{'configuring all pairs':34}{found['configure']:10.2f} s")
     print(f"{'memory':34}{values['bytes_per_pair']:10.0f} bytes per pair, legs and evidence included")
     figures = {

@@ -46,10 +46,13 @@ from markets.config import MarketConfig
 from markets.follow.fundings import Snapshot, SwapRow
 from markets.models import Exchange, ExchangePair, Instrument, Symbol
 from markets.selectors import load_config
+from realtime.depth.book import Depth
+from realtime.depth.wire import LEVELS, Key, Ladder
 from realtime.scanner import wire as scan_wire
 from realtime.scanner.messages import Page, make_page
 from realtime.scanner.table import ScanTable
 from realtime.scanner.view import Query, View
+from realtime.scanner.wire import ShardScan
 from tests.support.browser import chromium, chromium_program, session_cookies
 from tests.support.live import Web, daphne
 from tests.support.scan_data import scan_of
@@ -58,6 +61,7 @@ SYMBOLS = 1_000
 FRAMES_A_SECOND = 5
 CHANGED = 4_000
 TURNS = 50
+BOOKS = 200
 REFRESH_MS = 5.0
 FIRST_PAGE_MS = 5.0
 TAB_PERCENT = 20.0
@@ -71,6 +75,10 @@ FIRST_PAGES = {
     "_by_net": Query(sort="net_zero"),
     "_by_net_now": Query(sort="net_now", borrow=0.01, min_net=-100.0),
     "_by_net_median": Query(sort="net_median", kind="spot-swap"),
+    "_at_size": Query(size=1000.0),
+    "_by_edge_at_size": Query(sort="at_edge", size=1000.0),
+    "_by_profit_at_size": Query(sort="at_profit", size=1000.0, min_at_edge=-20.0),
+    "_by_size_to_zero": Query(sort="at_zero", size=1000.0),
 }
 """Views whose first page is measured, by the end of the figure's name."""
 
@@ -171,6 +179,23 @@ def funding_of(config: MarketConfig) -> Snapshot:
     return Snapshot("1/1", NOW_US, rows)
 
 
+def depths_of(config: MarketConfig, scan: ShardScan) -> list[tuple[Key, Depth]]:
+    """Books of the legs of the first coins, 50 levels a side about the prices of now."""
+    coins = sorted({leg.counts_as for leg in config.listings})
+    few = set(coins[: max(1, BOOKS * len(coins) // len(config.listings))])
+    found = []
+    for leg, row in zip(config.listings, scan.legs, strict=True):
+        if leg.counts_as in few:
+            steps = np.arange(LEVELS) * row["bid"] * 1e-5
+            bids, asks = (
+                np.column_stack((price, np.full(LEVELS, 10.0))).tobytes()
+                for price in (row["bid"] - steps, row["ask"] + steps)
+            )
+            ladder = Ladder(leg.exchange, leg.symbol, 0, 1, NOW_US, 100.0, "", bids, asks)
+            found.append((ladder.key, Depth(ladder, "", 0.0)))
+    return found
+
+
 def median_ms(work: Callable[[], object]) -> float:
     """The median of some runs, ms of CPU: the machine may have other things to do."""
     took = []
@@ -198,8 +223,10 @@ def of_the_table(config: MarketConfig, collector: FakeCollector) -> dict[str, fl
     snapshots = [funding_of(config)]
     table.take_evidence(collector.scan, match)
     table.funding.learn(snapshots)
+    depths = depths_of(config, collector.scan)
     table.funding.turn(NOW_US)
     refresh()
+    table.learn_depth(depths)
     view = View(table, Query())
     page = make_page(view, slice(0, 50), 1, 0)
 
@@ -211,6 +238,8 @@ def of_the_table(config: MarketConfig, collector: FakeCollector) -> dict[str, fl
         "table_build_ms": built_ms,
         "table_refresh_ms": median_ms(refresh),
         "funding_learnt_ms": median_ms(lambda: table.funding.learn(snapshots)),
+        "books": len(depths),
+        "depth_learnt_ms": median_ms(lambda: table.learn_depth(depths)),
         "sort_again_ms": median_ms(view.sort),
         "page_and_its_changes_ms": median_ms(new_page),
     } | {

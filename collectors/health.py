@@ -25,6 +25,8 @@ class Look(Protocol):
     def heartbeats(self) -> Iterable[Heartbeat]: ...
     @property
     def collectors(self) -> Iterable[CollectorStatus]: ...
+    @property
+    def ingests(self) -> Iterable[CollectorStatus]: ...
     def called(self, key: str) -> str: ...
 
 
@@ -45,10 +47,13 @@ def standing_by(now: Look, _limits: object) -> Iterator[Finding]:
 
 
 class Store(Struct, frozen=True):
-    """Destination of a sink: the kind of finding when it cannot write, and where to look then."""
+    """Destination of a sink: the kind of finding when it cannot write, where to look then, and where events
+    wait.
+    """
 
     kind: str
     look_at: str
+    waits: str = "in its queue, and a full queue loses them"
 
 
 stores: Final[dict[str, Store]] = {}
@@ -60,15 +65,14 @@ _ELSEWHERE: Final = Store("drops", "The collector's log shows the reason.")
 @finds()
 def sinks(now: Look, _limits: object) -> Iterator[Finding]:
     """A sink cannot write."""
-    for collector in now.collectors:
+    for collector in (*now.collectors, *now.ingests):
         for name, stats in collector.sinks.items():
             if problem := stats.get("problem"):
-                subject, store = f"collector {collector.shard}", stores.get(name, _ELSEWHERE)
+                subject, store = f"{collector.role} {collector.shard}", stores.get(name, _ELSEWHERE)
                 yield Finding(
                     store.kind, f"{subject} {name}", "critical", now.at_us,
                     f"The sink {name} of {subject} cannot write: {problem}",
-                    "It retries by itself; until then events wait in its queue, and a full queue loses "
-                    f"them. {store.look_at}",
+                    f"It retries by itself; until then events wait {store.waits}. {store.look_at}",
                 )  # fmt: skip
 
 

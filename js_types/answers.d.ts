@@ -4,6 +4,7 @@ declare namespace Answers {
   interface ByAddress {
     "/api/charts/pair": Charts.PairFacts;
     "/api/depth": { time: number; pair: Depth.Pair };
+    "/api/depth/follow": { exchange: string; symbol: string; follow: boolean };
     "/api/funding": Funding.Matrix;
     "/api/funding/net": Funding.Net;
     "/api/health/graph": Health.Graph;

@@ -18,11 +18,26 @@ declare namespace Opportunities {
     mean_edge_bps: number;
     /** Quote currency. */
     peak_size: number;
+    /** At the peak; null where a book was not followed, or not known. */
+    depth: Depth | null;
     reason: string;
     /** The move it is a route of, where that is known. */
     move: string | null;
     /** The exchange that moved, or empty. */
     moved_on: string;
+  }
+
+  /** Money by both order books, in USDT, after both taker fees; null where the books hold less. */
+  interface Depth {
+    profit_100: number | null;
+    profit_1000: number | null;
+    profit_10000: number | null;
+    /** The size with the highest profit. */
+    best_size: number;
+    best_profit: number;
+    /** At the filter's own size, where it has one. */
+    my_edge_bps: number | null;
+    my_profit: number | null;
   }
 
   /** All routes that one move of a price opened. */

@@ -1,6 +1,6 @@
 """Reading: the operator's rows as one immutable value, in a fixed number of queries."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
 from math import isnan
 from sys import intern
@@ -103,8 +103,11 @@ def compared_legs(exchanges: Iterable[Exchange]) -> list[Leg]:
     return [Leg(row) for row in rows] + [Leg(row, SWAP) for row in rows if (row.pk, SWAP) in used]
 
 
-def load_config() -> MarketConfig:
+def load_config(also: Collection[str] = ()) -> MarketConfig:
     """Load the whole configuration, in a fixed number of queries.
+
+    `also` are keys of markets that it has as well though nothing uses them, of exchanges that there are: what
+    was recorded of them is computed with their fees.
 
     Raises InvalidConfig, naming row, field and remedy, when the rows make no usable configuration:
     a process that runs the last good one keeps it. The revision is read first, so rows changed meanwhile
@@ -131,7 +134,7 @@ def load_config() -> MarketConfig:
         row.pk: selected[row.pk] for row in filters if row.follow_depth and row.charted
     }
     compared = tuple(listings(worths))
-    markets = list(_markets_in_use(exchanges, market, compared, pairs))
+    markets = list(_markets_in_use(exchanges, market, compared, pairs, also))
     configured = tuple(_exchange_config(row, name, fees) for row, name in markets)
     enabled = {row.key for row in configured if row.enabled}
     return MarketConfig(
@@ -159,9 +162,10 @@ def _markets_in_use(
     market: Market,
     compared: Iterable[ListingConfig],
     pairs: Iterable[PairRow],
+    also: Collection[str],
 ) -> Iterator[tuple[Exchange, MarketName]]:
-    """Every exchange's spot market, and the swaps of those of which something is listed or compared."""
-    used = {leg for pair in pairs for leg in (pair.exchange1, pair.exchange2)}
+    """Every exchange's spot market, and swaps: those listed or compared, and those of `also`."""
+    used = {leg for pair in pairs for leg in (pair.exchange1, pair.exchange2)} | set(also)
     used |= {key for legs in market.values() for key in legs} | {each.exchange for each in compared}
     for row in exchanges:
         yield row, SPOT

@@ -17,7 +17,7 @@ from core.web.refused import Refused
 from engine.deviation import PEAK_EDGES_PCT, DeviationTerms
 from history.read import ndjson
 from history.read.answers import lake_reader, limited, streamed
-from history.read.asked import Range, asked_points, asked_range, pair_terms
+from history.read.asked import Range, asked_points, asked_range, pair_terms, swaps_named
 from history.read.reading import in_thread
 from history.read.thinning import thinned
 from markets.selectors import load_config
@@ -45,7 +45,8 @@ async def statistics(request: HttpRequest) -> HttpResponseBase:
     """`GET /api/opportunities/statistics`: one pair over one range; `points` asks for its line, too."""
     query = request.GET.dict()
     within, points = _judged_range(query), asked_points(query)
-    config = await sync_to_async(load_config)()
+    also = swaps_named(query.get("symbol"), query.get("exchange1"), query.get("exchange2"))
+    config = await sync_to_async(load_config)(also)
     terms = await sync_to_async(verdict_terms)()
     pair = await in_thread(lambda: pair_terms(config, lake_reader(), query))
     found = await in_thread(lambda: judge(lake_reader(), pair, within, terms))

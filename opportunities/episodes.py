@@ -46,7 +46,7 @@ CONSIDERED: Final = 100_000
 DURATION_EDGES_MS: Final = (
     100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000, 900_000, 3_600_000,
 )  # fmt: skip
-Sort = Literal["started", "duration", "symbol", "peak", "mean", "size"]
+Sort = Literal["started", "duration", "symbol", "peak", "mean", "size", "profit"]
 
 _COLUMNS: Final[dict[str, str]] = {
     "started": "started_at",
@@ -54,7 +54,11 @@ _COLUMNS: Final[dict[str, str]] = {
     "symbol": "symbol",
     "peak": "peak_edge_bps",
     "mean": "mean_edge_bps",
+    "profit": "peak_best_profit",
 }
+_MAY_BE_UNKNOWN: Final = ("size", "profit")
+"""Columns that are null where nobody knows; others only where it is still open."""
+
 _QUOTE: Final = Func(
     Func(F("symbol"), Value("/"), Value(2), function="split_part", output_field=TextField()),
     Value(":"), Value(1), function="split_part", output_field=TextField(),
@@ -80,6 +84,7 @@ class Asked(Struct, frozen=True):
     filter_id: int | None = None
     min_peak_bps: float | None = None
     min_duration_ms: float | None = None
+    min_profit: float | None = None
     open_only: bool = False
     since: datetime.datetime | None = None
     until: datetime.datetime | None = None
@@ -113,6 +118,7 @@ def episodes(asked: Asked) -> QuerySet[OpportunityEpisode]:
         "exchange2": asked.exchange2,
         "filter_id": asked.filter_id,
         "peak_edge_bps__gte": asked.min_peak_bps,
+        "peak_best_profit__gte": asked.min_profit,
         "started_at__gte": asked.since,
         "started_at__lt": asked.until,
     }
@@ -179,7 +185,7 @@ def in_order(
     """
     if sort == "size":
         found = found.alias(by=peak_worth())
-    order = _order(F(_COLUMNS.get(sort, "by")), descending, open_first=sort != "size")
+    order = _order(F(_COLUMNS.get(sort, "by")), descending, open_first=sort not in _MAY_BE_UNKNOWN)
     return found.order_by(order, "-started_at", "id")
 
 
@@ -213,14 +219,14 @@ def moves(asked: Asked) -> QuerySet[Any, Any]:
 
 
 def moves_in_order(asked: Asked, sort: Sort, descending: bool) -> QuerySet[Any, Any]:
-    """Sorted like `in_order`; mean and size are those of the best route, which is what is shown of it."""
+    """Sorted like `in_order`; mean, size and profit are those of the best route, which is what is shown."""
     found = moves(asked)
     columns = {"started": "started", "duration": "lasted", "peak": "highest"}
     if sort == "symbol":
         found = found.annotate(by=Min("symbol"))
     elif sort not in columns:
         found = found.annotate(by=_of_the_best(peak_worth() if sort == "size" else F(_COLUMNS[sort])))
-    order = _order(F(columns.get(sort, "by")), descending, open_first=sort != "size")
+    order = _order(F(columns.get(sort, "by")), descending, open_first=sort not in _MAY_BE_UNKNOWN)
     return found.order_by(order, "-started", "of")
 
 

@@ -38,7 +38,7 @@ COUNTED: Final = 100_000
 """How many matches are counted, and can be paged through, at most."""
 
 WHICH: Final = (
-    "symbol", "exchanges", "kind", "filter", "min_peak", "min_duration", "open", "start", "end"
+    "symbol", "exchanges", "kind", "filter", "min_peak", "min_duration", "min_profit", "open", "start", "end"
 )  # fmt: skip
 """Parameters that say which opportunities are meant."""
 
@@ -55,6 +55,7 @@ class EpisodeQuery(Struct, frozen=True, forbid_unknown_fields=True):
     filter: int | None = None
     min_peak: float | None = None
     min_duration: Annotated[float, Meta(ge=0, le=1e9)] | None = None
+    min_profit: float | None = None
     open: bool = False
     start: str = ""
     end: str = ""
@@ -74,6 +75,7 @@ class EpisodeQuery(Struct, frozen=True, forbid_unknown_fields=True):
             filter_id=self.filter,
             min_peak_bps=self.min_peak,
             min_duration_ms=None if self.min_duration is None else self.min_duration * 1000,
+            min_profit=self.min_profit,
             open_only=self.open,
             since=_moment("start", self.start),
             until=_moment("end", self.end),
@@ -209,11 +211,27 @@ def _row(row: OpportunityEpisode) -> dict[str, Any]:
         "open_edge_bps": row.open_edge_bps,
         "close_edge_bps": row.close_edge_bps,
         "peak_size": row.peak_size,
+        "depth": _depth(row),
         "gates": row.gates,
         "reason": row.reason,
         "move": None if row.move is None else str(row.move),
         "moved_on": row.moved_on,
         "moved_side": row.moved_side,
+    }
+
+
+def _depth(row: OpportunityEpisode) -> dict[str, float | None] | None:
+    """Depth at the peak, in USDT; None where a book was not followed or not known."""
+    if row.peak_best_size is None:
+        return None
+    return {
+        "profit_100": row.peak_profit_100,
+        "profit_1000": row.peak_profit_1000,
+        "profit_10000": row.peak_profit_10000,
+        "best_size": row.peak_best_size,
+        "best_profit": row.peak_best_profit,
+        "my_edge_bps": row.peak_my_edge_bps,
+        "my_profit": row.peak_my_profit,
     }
 
 

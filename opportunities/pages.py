@@ -18,9 +18,10 @@ from django.views.generic import TemplateView
 from core.names import formats as wording
 from core.names.market_keys import coin_symbol
 from core.names.symbols import quote_of
-from markets.events import LegPrice, Moment
+from markets.events import PROFIT_SIZES, LegPrice, Moment
 from markets.models import Exchange, ExchangePair, OpportunityFilter, PairKind, Symbol
 from markets.selectors import compared_legs, exchange_names
+from markets.worth.reference import REFERENCE
 from opportunities.episodes import Asked, routes_of
 from opportunities.models import OpportunityEpisode
 
@@ -100,11 +101,15 @@ def _episode(row: OpportunityEpisode, names: dict[str, str]) -> dict[str, Any]:
             (_("at close"), wording.bps(row.close_edge_bps), ""),
         ],
         "moments": _moments(row, names),
+        "sizes": [f"{wording.amount(size)} {REFERENCE}" for size in PROFIT_SIZES],
+        "depths": _depths(row),
+        "has_size": any(each.depth and each.depth.my_edge_bps is not None for _label, each in _known(row)),
         "gates": [_gate(text) for text in row.gates],
         "chart": json.dumps(_chart(row)),
         "live": f"{reverse('dashboard')}?{urlencode(_past_chart(row, ended_at))}",
         "statistics": f"{reverse('opportunity-statistics')}?{urlencode(pair)}",
         "explain": f"{reverse('opportunity-explain')}?{urlencode({'id': row.pair_id})}",
+        "depth": f"{reverse('depth')}?{urlencode({'id': row.pair_id})}",
         "others": f"{reverse('opportunities')}?{urlencode(others)}",
     }
 
@@ -173,11 +178,34 @@ def _chart(row: OpportunityEpisode) -> dict[str, Any]:
     }
 
 
+def _known(row: OpportunityEpisode) -> list[tuple[str, Moment]]:
+    """Moments of an episode; one that is open, or lost a side, has none of the close."""
+    moments = [(_("open"), row.opened), (_("peak"), row.peak), (_("close"), row.closed)]
+    return [(label, moment) for label, moment in moments if moment is not None]
+
+
+def _depths(row: OpportunityEpisode) -> list[dict[str, Any]]:
+    """Profits by both order books at the moments at which they were known."""
+    return [
+        {
+            "label": label,
+            "profits": [_profit(profit) for profit in depth.profits],
+            "best_size": f"{wording.amount(depth.best_size)} {REFERENCE}",
+            "best_profit": _profit(depth.best_profit),
+            "my_edge": wording.bps(depth.my_edge_bps),
+            "my_profit": _profit(depth.my_profit),
+        }
+        for label, moment in _known(row)
+        if (depth := moment.depth) is not None
+    ]
+
+
+def _profit(profit: float | None) -> str:
+    return "–" if profit is None else f"{wording.amount(profit)} {REFERENCE}"
+
+
 def _moments(row: OpportunityEpisode, names: dict[str, str]) -> list[dict[str, Any]]:
     """Both sides at open, peak and close; a side that was gone at the close has no line."""
-    moments: list[tuple[str, Moment | None]] = [
-        (_("open"), row.opened), (_("peak"), row.peak), (_("close"), row.closed),
-    ]  # fmt: skip
     return [
         {
             "label": label,
@@ -185,8 +213,7 @@ def _moments(row: OpportunityEpisode, names: dict[str, str]) -> list[dict[str, A
             "edge": wording.bps(moment.edge_bps),
             "sides": [_side(_("buy"), moment.buy, names, "ask"), _side(_("sell"), moment.sell, names, "bid")],
         }
-        for label, moment in moments
-        if moment is not None
+        for label, moment in _known(row)
     ]
 
 

@@ -1,5 +1,7 @@
 """Upkeep of the store: partitions ahead, second bars, retention."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -7,7 +9,8 @@ from django.db import connection, transaction
 from psycopg import Connection
 
 from orderbook.models import StoreSettings
-from orderbook.store.plain import PlainEngine
+from orderbook.store.choice import engine_of
+from orderbook.store.engine import Engine
 from orderbook.store.tables import RAW, ROLLUPS
 
 AHEAD: Final = timedelta(hours=2)
@@ -17,45 +20,66 @@ MINUTES_AT_ONCE: Final = 10
 """Minutes whose bars are renewed in one transaction."""
 
 
-def engine() -> PlainEngine:
-    """The engine that keeps the tables of this database."""
-    return PlainEngine()
+def engine() -> Engine:
+    """The engine that keeps the tables of this database. Raises StoreError."""
+    return engine_of(own())
 
 
 def make_ahead(now: datetime) -> int:
     """Create the partitions of the next hours, once the store is in use; returns how many."""
     with transaction.atomic():
-        own = _own()
-        [(in_use,)] = own.execute(_IN_USE)
+        [(in_use,)] = own().execute(_IN_USE)
         tables = RAW if in_use else ()
-        return sum(engine().make_partitions(own, table, now, now + AHEAD) for table in tables)
+        return sum(engine().make_partitions(own(), table, now, now + AHEAD) for table in tables)
 
 
 def roll_up(table: str) -> int:
     """Renew the second bars of the oldest minutes that wait; returns how many, 0 where somebody else does."""
-    with transaction.atomic():
-        own = _own()
-        [(mine,)] = own.execute(_MINE, [f"roll up {table}"])
-        return engine().roll_up(own, table, MINUTES_AT_ONCE) if mine else 0
+    with _alone(f"roll up {table}") as mine:
+        return engine().roll_up(own(), table, MINUTES_AT_ONCE) if mine else 0
+
+
+def fold_late(table: str) -> int:
+    """Fold the late rows of the oldest hour into it; returns how many, 0 where somebody else does."""
+    with _alone(f"fold {table}") as mine, transaction.atomic():
+        return engine().fold_late(own(), table) if mine else 0
 
 
 def retain(now: datetime) -> int:
-    """Drop the partitions that no setting keeps; returns how many. A table is locked for a moment each."""
-    kept = StoreSettings.objects.first() or StoreSettings()
-    days = {**dict.fromkeys(RAW, kept.raw_days), **dict.fromkeys(ROLLUPS, kept.rollup_days)}
-    dropped = 0
-    for table, each in days.items():
+    """Drop what no setting keeps; returns how many parts. A table is locked for a moment each."""
+    kept, dropped = kept_days(), 0
+    for table, days in kept.items():
         with transaction.atomic():
-            dropped += engine().drop_before(_own(), table, now - timedelta(days=each))
+            dropped += engine().keep(own(), table, days, now)
+            # Should its days become more, a dropped hour is filled again.
+            own().execute(_UNFILL, [table, now - timedelta(days=days)])
     return dropped
 
 
-def _own() -> Connection[Any]:
-    """psycopg's connection under Django's; inside a transaction only."""
+def kept_days() -> dict[str, int]:
+    """Days that each table is kept."""
+    kept = StoreSettings.objects.first() or StoreSettings()
+    return {**dict.fromkeys(RAW, kept.raw_days), **dict.fromkeys(ROLLUPS, kept.rollup_days)}
+
+
+@contextmanager
+def _alone(what: str) -> Iterator[bool]:
+    """Whether nobody else does this; nobody begins until it is over. A refresh must be in no transaction."""
+    held = own()
+    [(mine,)] = held.execute("SELECT pg_try_advisory_lock(hashtext(%s))", [what])
+    try:
+        yield mine
+    finally:
+        if mine and not held.closed:
+            held.execute("SELECT pg_advisory_unlock(hashtext(%s))", [what])
+
+
+def own() -> Connection[Any]:
+    """psycopg's connection under Django's."""
     connection.ensure_connection()
-    own: Connection[Any] = connection.connection
-    return own
+    found: Connection[Any] = connection.connection
+    return found
 
 
 _IN_USE: Final = "SELECT EXISTS (SELECT FROM marketdata.symbols)"
-_MINE: Final = "SELECT pg_try_advisory_xact_lock(hashtext(%s))"
+_UNFILL: Final = "DELETE FROM marketdata.backfilled WHERE raw_table = %s AND hour < %s"

@@ -12,13 +12,13 @@ from collectors.sinks import EmitDerived
 from core.channel import Channel
 from engine.charts.points import ChartDelta
 from engine.charts.spread import SpreadEngine
-from engine.scan.best import best_legs
 from engine.scan.lifecycle import opportunity_events
 from engine.scan.scanner import Scanner
 from markets.config import MarketConfig, Shard
 from markets.events import Funding, MarkPrice, Quote, SinkEvent, SpreadPoints, StreamState
 from markets.fees.book import Fees
 from realtime.charts.publisher import FLUSH_EVERY_S, Publisher
+from realtime.depth.ranking import RANK_EVERY_S, Ranking
 from realtime.scanner.publisher import FLUSH_EVERY_S as SCAN_EVERY_S
 from realtime.scanner.publisher import ScanPublisher
 
@@ -26,8 +26,6 @@ EVENTS_PER_TURN: Final = 1000
 """Events handled before the loop gets its turn: about 10 ms of work, and more than the sockets read in one
 (`collectors.sockets.turns`), so that a flood waits at the exchange and not here."""
 
-
-RANK_EVERY_S: Final = 1.0
 
 LEGS_EVERY_S: Final = 1.0
 """Pause between messages of when the legs of a chart without points last quoted."""
@@ -51,8 +49,9 @@ class RealtimeSink:
         self._engine = SpreadEngine()
         self._scanner = Scanner(self._engine.set_rates)
         self._fees: Fees | None = None
-        self._books = LiveBooks()
-        self._config: MarketConfig | None = None
+        self._books: LiveBooks | None = None
+        self._ranking = Ranking(self._scanner)
+        self._top_routes = 0
         self._publisher = Publisher(shard)
         self._scan_publisher = ScanPublisher(shard, self._scanner)
         self._handled: Quote | StreamState | None = None
@@ -67,11 +66,13 @@ class RealtimeSink:
         owned = tuple(o for o in config.opportunities if self._shard.owns(o.symbol))
         self._expire()
         self._engine.configure(structs.replace(config, opportunities=owned))
-        self._fees, self._config = Fees(config), config
+        self._fees = Fees(config)
+        self._top_routes = config.depth.top
         self._keep(self._engine.take_ended())
         if self._scanner.configure(config, self._shard.owns, *self._as_of()):
             self._emit_episodes()
             self._scan_publisher.configure(config.revision)
+            self._ranking.configure()
         self._publisher.keep_only(frozenset(o.id for o in owned))
 
     async def run(self) -> None:
@@ -81,7 +82,7 @@ class RealtimeSink:
                 tasks.create_task(self._collect(), name="realtime collect")
                 tasks.create_task(self._publish(), name="realtime publish")
                 tasks.create_task(self._publish_scan(), name="realtime scan")
-                tasks.create_task(self._rank(), name="realtime ranking")
+                tasks.create_task(self._rank(), name="realtime rank")
                 await self._consume()
             self._hand_on()
             await self._publisher.flush()
@@ -92,7 +93,7 @@ class RealtimeSink:
             await self._scan_publisher.aclose()
 
     def use_books(self, books: LiveBooks) -> None:
-        """Let gate checks and opportunities ask the order books of this process."""
+        """Let gate checks and opportunities ask the order books of this process, and say which are wanted."""
         self._books = books
         self._scanner.use_books(books)
 
@@ -207,12 +208,13 @@ class RealtimeSink:
             await self._scan_publisher.flush()
 
     async def _rank(self) -> None:
-        """Name the best routes, whose books are followed where the operator asks for it."""
+        """Say now and then which routes are the best, where a rule follows their books."""
+        due = time.monotonic()
         while not self._channel.finished:
-            await asyncio.sleep(RANK_EVERY_S)
-            if self._config is not None and (top := self._config.depth.top):
-                most_bps = self._config.gates.max_unproven_edge_bps
-                self._books.rank(best_legs(self._scanner.directions, top, most_bps))
+            await asyncio.sleep(SCAN_EVERY_S)
+            if self._books is not None and self._top_routes and time.monotonic() >= due:
+                due = time.monotonic() + RANK_EVERY_S
+                self._books.rank(self._ranking.best(self._top_routes, time.monotonic_ns()))
 
 
 def _now() -> tuple[int, int]:

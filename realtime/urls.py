@@ -17,6 +17,7 @@ urlpatterns = [
     path("funding", Funding.as_view(), name="funding"),
     path("depth", depth_api.depth_page, name="depth"),
     path("api/depth", depth_api.depth_api, name="api-depth"),
+    path("api/depth/follow", depth_api.follow_api, name="api-depth-follow"),
     path("api/funding", funding_api.funding, name="api-funding"),
     path("api/funding/net", funding_api.funding_net, name="api-funding-net"),
     path("api/funding.csv", funding_api.funding_csv, name="api-funding-csv"),

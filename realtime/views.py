@@ -35,8 +35,9 @@ class Dashboard(LoginRequiredMixin, TemplateView):
     template_name = "dashboard/dashboard.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """`exchange_names`: what people call an exchange, by its key, as JSON."""
-        return super().get_context_data(exchange_names=json.dumps(exchange_names()), **kwargs)
+        """`exchange_names`: what people call an exchange, by its key, as JSON; and the user's size."""
+        size = my_size(self.request.user)
+        return super().get_context_data(exchange_names=json.dumps(exchange_names()), my_size=size, **kwargs)
 
 
 class Scanner(LoginRequiredMixin, TemplateView):

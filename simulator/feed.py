@@ -37,6 +37,7 @@ class Instrument:
         self.book: Book | None = None
         self.ladder: Ladder | None = None
         self.sequence = self.number
+        self.contract = ""
 
 
 class MarketFeed:
@@ -106,6 +107,7 @@ class MarketFeed:
 
     def _ladder(self, instrument: Instrument) -> Ladder:
         exchange, listing = instrument.exchange, instrument.listing
+        instrument.contract = exchange.contract_size(listing)
         return Ladder(
             random.Random(f"{self._seed}/{exchange.key}/{listing.symbol}/{instrument.sequence}"),  # noqa: S311 - market data, no secret  # nosec B311 # no secret
             listing.tick,
@@ -161,6 +163,9 @@ class MarketFeed:
             self.ladder(exchange, listing)
         else:
             ladder, shown = instrument.ladder, exchange.as_quoted(listing, book)
+            if (contract := exchange.contract_size(listing)) != instrument.contract:
+                instrument.contract = contract
+                ladder.resize()
             best = (shown.bid, shown.bid_size, shown.ask, shown.ask_size)
             if change := ladder.move(best, shown.ts_ms):
                 self._depth(exchange, listing, ladder, change)

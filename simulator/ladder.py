@@ -66,8 +66,8 @@ class Ladder:
     """Both sides of one instrument. `gone` is the size that the exchange prints of a level that is gone."""
 
     __slots__ = (
-        "_best", "_gone", "_price", "_restarts", "_rng", "_size", "_spacing", "_tick", "asks", "bids", "last",
-        "number", "ts_ms",
+        "_best", "_gone", "_price", "_resizes", "_restarts", "_rng", "_size", "_spacing", "_tick", "asks",
+        "bids", "last", "number", "ts_ms",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0917
@@ -86,7 +86,7 @@ class Ladder:
         self._gone = gone
         self._best: tuple[str, ...] = ()
         self._spacing = 1.0
-        self._restarts = False
+        self._restarts = self._resizes = False
         self.bids: _Side = _Side()
         self.asks: _Side = _Side()
         self.number = self.last = start
@@ -108,12 +108,16 @@ class Ladder:
         first = self.last + 1
         self.number += 1
         self.last += max(1, len(bids) + len(asks))
-        restarted, self._restarts = self._restarts, False
+        restarted, self._restarts, self._resizes = self._restarts, False, False
         return Change(self.number, previous, first, self.last, ts_ms, bids, asks, were, restarted)
 
     def restart(self) -> None:
         """Begin to count again with the next change."""
         self._restarts = True
+
+    def resize(self) -> None:
+        """Draw all sizes again with the next change."""
+        self._resizes = True
 
     def view(self, levels: int | None = None) -> View:
         """Return the best levels of both sides."""
@@ -175,6 +179,8 @@ class Ladder:
         for key in keys[:passed]:
             self._drop(side, key, changed)
         del keys[:passed]
+        for key in keys if self._resizes else ():
+            side.sizes[key] = changed[key] = self._size(self._rng)
         if not keys or keys[0] != best:
             keys.insert(0, best)
         side.sizes[best] = changed[best] = size

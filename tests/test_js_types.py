@@ -27,6 +27,7 @@ from monitoring.quality.store import Minute
 from monitoring.quality.wire import SYMBOL_ROW, ExchangeQuality, Quality
 from opportunities.verdicts import Reason
 from realtime.charts import wire
+from realtime.depth import pair as depth
 from realtime.funding import table as funding
 from realtime.scanner import messages
 from realtime.scanner.explain import DirectionFacts, Explanation
@@ -105,6 +106,10 @@ SENT: Final[dict[tuple[str, str], dict[str, bool]]] = {
     ("opportunities", "Figures"): sent_by(DeviationStatistics),
     ("opportunities", "Terms"): sent_by(DeviationTerms),
     ("opportunities", "Reason"): sent_by(Reason),
+    ("depth", "Leg"): sent_by(depth.LegDepth),
+    ("depth", "Deal"): sent_by(depth.Deal),
+    ("depth", "Way"): sent_by(depth.Way),
+    ("depth", "Pair"): sent_by(depth.PairDepth),
     ("funding", "Best"): sent_by(funding.Best),
     ("funding", "Row"): sent_by(funding.Row),
     ("health", "Head"): _said(HEALTH["head"]),

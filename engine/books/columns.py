@@ -18,8 +18,11 @@ Bools = NDArray[np.bool_]
 Levels = NDArray[np.float64]
 """Rows of price and size in coins, the best first."""
 
-HALVINGS: Final = 60
-"""Of the interval in which the edge of a size comes down to nothing: as fine as a float is."""
+MOST_TANGENTS: Final = 1_000
+"""More than both books have levels."""
+
+NOTHING: Final = 1e-13
+"""Part of the money that floats lose."""
 
 
 class Sides:
@@ -42,6 +45,11 @@ class Sides:
         """Best prices."""
         best: Floats = self._price[side * self._width]
         return best
+
+    def price_at(self, side: Ints, coins: Floats) -> Floats:
+        """Prices of the levels at which so many coins end."""
+        price: Floats = self._price[self._at(self._coin_keys, side, coins / self.coins[side])]
+        return price
 
     def quote_of(self, side: Ints, coins: Floats) -> Floats:
         """Money that so many coins, no more than there are, cost or bring."""
@@ -85,6 +93,12 @@ class Walk:
         self._factor = factor / BPS  # rest of one after both taker fees
 
     @property
+    def factor(self) -> Floats:
+        """Rest of 10,000 after both taker fees."""
+        factor: Floats = self._factor * BPS
+        return factor
+
+    @property
     def known_coins(self) -> Floats:
         """Coins that both books are known to hold."""
         held: Floats = np.minimum(self._asks.coins[self._buy], self._bids.coins[self._sell])
@@ -103,18 +117,25 @@ class Walk:
     def until_zero(self) -> Floats:
         """Coins up to which the edge is at least zero; all that are known where it never comes down.
 
-        None where not even the best levels have it. The gain of a size rises as long as levels still cross,
-        and then falls for good: it has one zero.
+        Zero where not even the best levels have one. The gain of a size rises as long as levels still cross,
+        and then falls ever faster: from the right the root of its tangent never falls short of its own, and
+        meets it at a level.
         """
         crosses = self._bids.best(self._sell) * self._factor >= self._asks.best(self._buy)
-        most = np.where(crosses, self.known_coins, 0.0)
-        low, high = np.zeros(len(most)), most.copy()
-        open_end = self._gain(most) >= 0.0
-        for _ in range(HALVINGS):
-            middle = (low + high) / 2
-            gains = self._gain(middle) >= 0.0
-            low, high = np.where(gains, middle, low), np.where(gains, high, middle)
-        return np.where(open_end, most, low)
+        coins = np.where(crosses, self.known_coins, 0.0)
+        left = np.flatnonzero(crosses)
+        for _ in range(MOST_TANGENTS):
+            some = Walk(self._asks, self._buy[left], self._bids, self._sell[left], self._factor[left] * BPS)
+            cost, brought = some.money(coins[left])
+            gain = brought * some._factor - cost
+            loses = gain < -NOTHING * cost
+            if not loses.any():
+                break
+            left, at = left[loses], coins[left[loses]]
+            buy, sell = some._buy[loses], some._sell[loses]
+            slope = self._bids.price_at(sell, at) * some._factor[loses] - self._asks.price_at(buy, at)
+            coins[left] = at - gain[loses] / slope
+        return coins
 
     def best(self) -> float:
         """Coins with the highest profit, of the first route: all levels that cross; 0 where none do."""

@@ -165,6 +165,14 @@ def names_near(text: str, names: Iterable[str]) -> str:
     return f"{'near in name' if near else 'there are'}: {', '.join(shown)}"
 
 
+def swaps_named(symbol: str | None, *exchanges: str | None) -> list[str]:
+    """Keys of the swap markets that a query names, in use today or not: it asks for what was recorded."""
+    keys = [text.strip().lower() for text in exchanges if text]
+    if market_of_symbol(symbol or "") == SWAP:
+        keys = [market_key(exchange_of_key(key), SWAP) for key in keys]
+    return [key for key in keys if market_of(key) == SWAP]
+
+
 def pair_terms(config: MarketConfig, reader: LakeReader, query: dict[str, str]) -> Terms:
     """The chart a query names. Raises Refused; reads the lake for what is not configured."""
     symbol, first, second = required(query, "symbol", "exchange1", "exchange2")

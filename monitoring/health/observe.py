@@ -26,7 +26,7 @@ from core.process.heartbeat import REMEMBERED_S, Heartbeat
 from core.process.per_loop import PerLoop
 from core.process.vitals import read_heartbeats
 from core.redis_client import async_redis
-from markets.follow.runtime import STATUS_TTL_S, CollectorStatus, acollector_statuses
+from markets.follow.runtime import STATUS_TTL_S, CollectorRole, CollectorStatus, acollector_statuses
 from monitoring.health.assess import assess, replaced
 from monitoring.health.memory import FRESH_S, Published, read_published
 from monitoring.health.observed import Answer, Limits, Observed, Restart, Stores
@@ -51,6 +51,7 @@ class FromRedis(Struct, frozen=True, eq=False):
 
     heartbeats: list[Heartbeat]
     collectors: list[CollectorStatus]
+    ingests: list[CollectorStatus]
     quality: Quality
     stores: Stores | None
     published: Published | None
@@ -113,6 +114,7 @@ class Observer:
             ahead_s=self._beats.ahead_s,
             restarts=tuple(self._beats.restarts(beats, at_us)),
             collectors=() if redis_said is None else tuple(redis_said.collectors),
+            ingests=() if redis_said is None else tuple(redis_said.ingests),
             quality=Quality() if redis_said is None else self.jumps.steady(redis_said.quality),
             drops_per_min=self._drops_per_min(beats),
             redis_bytes=None if redis_said is None else redis_said.used_bytes,
@@ -120,6 +122,7 @@ class Observer:
             database_bytes=None if stores is None else stores.database_bytes,
             lake=() if stores is None else stores.lake,
             disk=None if stores is None else stores.disk,
+            store=None if stores is None else stores.store,
             measured_us=None if stores is None else stores.at_us,
             runs=() if stores is None else tuple(by_our_clock(stores.runs, self._runs, at_us, now_s)),
             overdue=() if stores is None else stores.overdue,
@@ -147,18 +150,22 @@ class Observer:
 
     async def _ask_redis(self) -> FromRedis:
         memory: dict[str, Any] = await self._redis.info("memory")
-        statuses = await acollector_statuses(self._redis)
-        reported = self._kept.fresh("status", {s.shard: s.reported_ts_us for s in statuses}, STATUS_TTL_S)
         stores, published = await read_stores(self._redis), await read_published(self._redis)
         return FromRedis(
             heartbeats=await read_heartbeats(self._redis),
-            collectors=[status for status in statuses if status.shard in reported],
+            collectors=await self._statuses("collector"),
+            ingests=await self._statuses("ingest"),
             quality=await self._quality(),
             stores=stores if stores and self._is_fresh("stores", stores.at_us, STORES_KEPT_S) else None,
             published=published if published and self._is_fresh("found", published.at_us, FRESH_S) else None,
             used_bytes=int(memory["used_memory"]),
             limit_bytes=int(memory.get("maxmemory", 0)) or None,
         )
+
+    async def _statuses(self, role: CollectorRole) -> list[CollectorStatus]:
+        statuses = await acollector_statuses(self._redis, role)
+        reported = self._kept.fresh(role, {s.shard: s.reported_ts_us for s in statuses}, STATUS_TTL_S)
+        return [status for status in statuses if status.shard in reported]
 
     async def _quality(self) -> Quality:
         try:

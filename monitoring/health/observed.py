@@ -13,6 +13,7 @@ from history.lake.standing import Disk, LakeTable
 from markets.follow.runtime import CollectorStatus
 from monitoring.health.fundings import Fundings
 from monitoring.quality.wire import Quality
+from orderbook.standing import Standing
 
 
 class Answer(Struct, frozen=True):
@@ -39,6 +40,7 @@ class Stores(Struct, frozen=True):
     database_bytes: int | None = None
     lake: tuple[LakeTable, ...] = ()
     disk: Disk | None = None
+    store: Standing | None = None
     runs: tuple[LastRun, ...] = ()
     overdue: tuple[Overdue, ...] = ()
     names: dict[str, str] = {}  # of markets, by key
@@ -70,6 +72,7 @@ class Observed(Struct, frozen=True, eq=False):
     heartbeats: tuple[Heartbeat, ...] = ()
     ahead_s: dict[str, float] = {}  # by name, how much the clock of a process is ahead of the observer's
     collectors: tuple[CollectorStatus, ...] = ()
+    ingests: tuple[CollectorStatus, ...] = ()  # processes that only write into the store
     quality: Quality = field(default_factory=Quality)
     drops_per_min: dict[str, int] = {}  # `collector 1/2 LakeSink` -> events dropped in the last minute
     restarts: tuple[Restart, ...] = ()  # of the last minute
@@ -78,6 +81,7 @@ class Observed(Struct, frozen=True, eq=False):
     database_bytes: int | None = None
     lake: tuple[LakeTable, ...] = ()
     disk: Disk | None = None
+    store: Standing | None = None
     measured_us: int | None = None  # when the sizes and runs were read
     runs: tuple[LastRun, ...] = ()
     overdue: tuple[Overdue, ...] = ()

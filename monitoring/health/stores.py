@@ -12,6 +12,7 @@ import msgspec
 from django.db import DatabaseError, connection
 from django.utils import timezone
 from msgspec import structs
+from psycopg import Error as PostgresError
 from redis.asyncio import Redis
 
 from core.clock.moments import Ages
@@ -23,6 +24,9 @@ from history.models import RetentionPolicy
 from markets.models import ConfigRevision
 from markets.selectors import exchange_names
 from monitoring.health.observed import Stores
+from orderbook.standing import Standing
+from orderbook.standing import measure as store_standing
+from orderbook.store.engine import StoreError
 
 MEASURE_EVERY_S: Final = 30.0
 KEPT_S: Final = 120
@@ -55,14 +59,16 @@ def measure() -> Stores:
     overdue: tuple[Overdue, ...] = ()
     names: dict[str, str] = {}
     keep_days: dict[str, int | None] = {}
+    store: Standing | None = None
     try:
         names = exchange_names()
         database_bytes = _database_bytes()
         runs = tuple(run for question in upkeep.runs for run in question())
         overdue = tuple(each for question in upkeep.overdue for each in question(timezone.now()))
         keep_days = dict(RetentionPolicy.objects.values_list("table", "days"))
-    except (DatabaseError, OSError) as error:
-        missing.append(f"database size and maintenance runs: {type(error).__name__}")
+        store = store_standing()
+    except (DatabaseError, PostgresError, StoreError, OSError) as error:
+        missing.append(f"database sizes and maintenance runs: {type(error).__name__}")
     finally:
         connection.close()
     return Stores(
@@ -70,6 +76,7 @@ def measure() -> Stores:
         database_bytes=database_bytes,
         lake=tuple(lake_tables(keep_days, missing)),
         disk=lake_disk(missing),
+        store=store,
         runs=runs,
         overdue=overdue,
         names=names,

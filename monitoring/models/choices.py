@@ -54,6 +54,8 @@ class What(models.TextChoices):
     TWO_COLLECTORS = "two_collectors", _("two collectors on one shard")
     CONFIGURATION = "configuration", _("configuration incomplete or not applied")
     LAKE_WRITE = "lake_write", _("lake cannot be written")
+    STORE_UPKEEP = "store_upkeep", _("upkeep of the store late")
+    STORE_WRITE = "store_write", _("store not written whole and in time")
     MAINTENANCE_LATE = "maintenance_late", _("maintenance late or failing")
     REDIS = "redis", _("Redis does not respond")
     DATABASE = "database", _("PostgreSQL does not respond")

@@ -22,14 +22,12 @@ from core.threads import in_daemon_thread
 from markets.config import MarketConfig, Shard
 from markets.events import BookUpdate, Quote, SinkEvent, Trade
 from orderbook.ingest import wanted
-from orderbook.ingest.delivery import RETRY_FIRST_S, Delivery
+from orderbook.ingest.delivery import MOST_ROWS, RETRY_FIRST_S, Delivery
 from orderbook.ingest.events import StoreEvent, Top5
 from orderbook.ingest.rows import good
 from orderbook.ingest.spill import Spill
 from orderbook.ingest.top5 import Tops
 from orderbook.ingest.turn import Turn
-from orderbook.services import engine
-from orderbook.store.tables import MOST_BATCH_ROWS
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +49,7 @@ ANSWER_S: Final = 10
 class StoreSink:
     """A `collectors.sinks.Sink` that writes into the store while that is enabled.
 
-    A batch is due when it is large or old enough, and has all that waits, up to MOST_BATCH_ROWS: while the
+    A batch is due when it is large or old enough, and has all that waits, up to MOST_ROWS: while the
     store is behind, batches become larger. Two processes do not write one shard: the second one stands by.
     """
 
@@ -72,7 +70,7 @@ class StoreSink:
         self._room = asyncio.Event()
         self._look_now = asyncio.Event()
         self._ended = False
-        self._delivery = Delivery(engine(), partial(own_connection, "arbdesk store", ANSWER_S), self._spill())
+        self._delivery = Delivery(partial(own_connection, "arbdesk store", ANSWER_S), self._spill())
         self._outage = Outage(logger, logging.WARNING)
 
     def configure(self, config: MarketConfig) -> None:
@@ -136,9 +134,11 @@ class StoreSink:
     async def _look(self) -> None:
         """Read the settings and see whether it is our turn; while the database is away all stays as it is."""
         try:
-            found = await in_daemon_thread(wanted.read)
-        except DatabaseError as error:
-            self._outage.begins("store: its settings cannot be read: %s", str(error).partition("\n")[0])
+            async with asyncio.timeout(ANSWER_S):
+                found = await in_daemon_thread(wanted.read)
+        except (DatabaseError, TimeoutError) as error:
+            words = str(error).partition("\n")[0] or "PostgreSQL does not answer"
+            self._outage.begins("store: its settings cannot be read: %s", words)
             return
         self._outage.ends("store: its settings are read again")
         if found != self._wanted:
@@ -201,13 +201,13 @@ class StoreSink:
         while self._waiting or not self._ended:
             await self._until_due()
             if self._waiting:
-                count = min(len(self._waiting), MOST_BATCH_ROWS)
+                count = min(len(self._waiting), MOST_ROWS)
                 self._in_flight = [self._waiting.popleft() for _ in range(count)]
                 self._since_s = time.monotonic()
                 self._room.set()
                 await in_daemon_thread(partial(self._delivery.put, self._in_flight))
                 self._in_flight = ()
-            if self._active and self._delivery.can_replay:
+            if self._delivery.can_replay:
                 await in_daemon_thread(self._delivery.replay)
 
     async def _until_due(self) -> None:

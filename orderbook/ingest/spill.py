@@ -48,7 +48,8 @@ class _Segment(Struct):
 class Spill:
     """A queue of batches on disk, at most `most_bytes` of it; beyond them the oldest segment is dropped.
 
-    One thread at a time. `dropped` counts events, `torn_bytes` what no whole record can be made of.
+    One thread at a time; its counters may be asked from any. `dropped` counts events, `torn_bytes` what no
+    whole record can be made of.
     Raises OSError where the disk does not take or give what it should.
     """
 
@@ -94,17 +95,17 @@ class Spill:
     @property
     def size_bytes(self) -> int:
         """Bytes that wait."""
-        return sum(each.bytes - each.read for each in self._segments)
+        return sum(each.bytes - each.read for each in tuple(self._segments))
 
     @property
     def since_us(self) -> int | None:
         """When the oldest that waits began to, µs since the epoch."""
-        return _begun_ns(self._segments[0].path) // 1000 if self._segments else None
+        return next((_begun_ns(each.path) // 1000 for each in tuple(self._segments)), None)
 
     @property
     def events(self) -> int:
         """How many events wait."""
-        return sum(each.events for each in self._segments)
+        return sum(each.events for each in tuple(self._segments))
 
     def append(self, events: Sequence[StoreEvent]) -> None:
         """Keep a batch; on the disk when this returns.

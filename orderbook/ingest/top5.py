@@ -20,7 +20,7 @@ class Books(Protocol):
 
 
 class Tops:
-    """What the store knows of the best levels. Bounded by the books that are followed."""
+    """Best levels as the store has them last. Bounded by the books that are followed."""
 
     def __init__(self, books: Books) -> None:
         self._books = books

@@ -1,4 +1,4 @@
-"""Whose turn it is to write a shard into the store: a lease, beside that of its collector."""
+"""Turns of processes that may write a shard into the store: a lease, beside that of its collector."""
 
 import logging
 from typing import Final

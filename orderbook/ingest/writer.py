@@ -24,8 +24,8 @@ class Writer:
     changes nothing. Events of which no row can be made are left out, and counted in `set_aside` by kind.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self.set_aside: Counter[str] = Counter()
+    def __init__(self, engine: Engine, set_aside: Counter[str] | None = None) -> None:
+        self.set_aside: Counter[str] = Counter() if set_aside is None else set_aside
         self._engine = engine
         self._ids: dict[Key, int] = {}
         self._hours: set[tuple[str, int]] = set()
@@ -73,7 +73,7 @@ class Writer:
         connection.execute(statements.staging)
         with connection.cursor() as cursor, cursor.copy(statements.copy) as copy:
             copy.write(copied([ids, *rows.columns]))
-        inserted = connection.execute(statements.insert).rowcount
+        inserted = self._engine.insert(connection, name, statements.staged)
         if table.rollup and inserted:
             minutes = [datetime.fromtimestamp(at, UTC) for at in _beginnings(rows, MINUTE_S)]
             connection.execute(_TOUCH, [name, minutes])
@@ -95,7 +95,7 @@ def _beginnings(rows: Rows, length_s: int) -> list[int]:
 class _Statements(Struct, frozen=True):
     staging: sql.Composed
     copy: sql.Composed
-    insert: sql.Composed
+    staged: sql.Identifier
 
 
 def _statements(table: RawTable) -> _Statements:
@@ -104,7 +104,7 @@ def _statements(table: RawTable) -> _Statements:
     return _Statements(
         _STAGING.format(staging, named(table.name)),
         _COPY.format(staging, columns),
-        _INSERT.format(named(table.name), columns, staging),
+        staging,
     )
 
 
@@ -118,7 +118,6 @@ _IDS: Final = sql.SQL(
 ).format(named("symbols"))
 _STAGING: Final = sql.SQL("CREATE TEMP TABLE IF NOT EXISTS {} (LIKE {}) ON COMMIT DELETE ROWS")
 _COPY: Final = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)")
-_INSERT: Final = sql.SQL("INSERT INTO {0} ({1}) SELECT {1} FROM {2} ON CONFLICT DO NOTHING")
 _TOUCH: Final = sql.SQL("INSERT INTO {} (raw_table, minute) SELECT %s, unnest(%s::timestamptz[])").format(
     named("touched")
 )

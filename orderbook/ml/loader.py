@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, Self, overload
 
 import polars as pl
 
-from orderbook.ml.adapters.base import Key, MLAdapter
+from orderbook.ml.adapters.base import BARS, Key, MLAdapter
 from orderbook.ml.adapters.opened import opened
 from orderbook.ml.bars import hours
 from orderbook.ml.errors import NoDataError
@@ -53,13 +53,40 @@ class MLDataLoader:
 
     @overload
     async def get_training_data(
-        self, symbols: Sequence[str], *, as_pandas: Literal[False] = False
+        self,
+        symbols: Sequence[str],
+        days_back: int = 1,
+        columns: Sequence[str] = ...,
+        *,
+        as_pandas: Literal[False] = False,
     ) -> pl.DataFrame: ...
     @overload
-    async def get_training_data(self, symbols: Sequence[str], *, as_pandas: Literal[True]) -> Any: ...
-    async def get_training_data(self, symbols: Sequence[str], *, as_pandas: bool = False) -> Any:
-        """Return the second bars of yesterday (UTC), of quotes and of trades."""
-        return await self._run(self._training_data, _checked(symbols), as_pandas=as_pandas)
+    async def get_training_data(
+        self,
+        symbols: Sequence[str],
+        days_back: int = 1,
+        columns: Sequence[str] = ...,
+        *,
+        as_pandas: Literal[True],
+    ) -> Any: ...
+    async def get_training_data(
+        self,
+        symbols: Sequence[str],
+        days_back: int = 1,
+        columns: Sequence[str] = tuple(BARS),
+        *,
+        as_pandas: bool = False,
+    ) -> Any:
+        """Return the second bars of yesterday, or of the last `days_back` whole days, UTC.
+
+        Columns that are not asked for are not read: of 30 days, name those that you need.
+        """
+        _check_days(days_back)
+        if unknown := [name for name in columns if name not in BARS]:
+            raise ValueError(f"columns: {unknown} are not among {', '.join(BARS)}")
+        return await self._run(
+            self._training_data, _checked(symbols), days_back, columns, as_pandas=as_pandas
+        )
 
     @overload
     async def get_ml_features(
@@ -73,8 +100,7 @@ class MLDataLoader:
         self, symbols: Sequence[str], days_back: int = 30, *, as_pandas: bool = False
     ) -> Any:
         """Return every feature of each second of the last `days_back` whole days, UTC."""
-        if days_back < 1:
-            raise ValueError(f"days_back: {days_back} is too few; 1 is yesterday")
+        _check_days(days_back)
         return await self._run(self._features, _checked(symbols), days_back, as_pandas=as_pandas)
 
     @overload
@@ -113,10 +139,12 @@ class MLDataLoader:
                 raise
         return frame.to_pandas() if as_pandas else frame
 
-    def _training_data(self, adapter: MLAdapter, symbols: list[str]) -> pl.DataFrame:
-        start, end = self._days(1)
+    def _training_data(
+        self, adapter: MLAdapter, symbols: list[str], days_back: int, columns: Sequence[str]
+    ) -> pl.DataFrame:
+        start, end = self._days(days_back)
         keys = adapter.keys(symbols, start, end)
-        bars = adapter.bars(keys, start, end)
+        bars = adapter.bars(keys, start, end, columns)
         if bars.is_empty():
             raise NoDataError(symbols, _words(start, end), _newest(adapter, symbols))
         return _named(bars, keys)
@@ -183,6 +211,11 @@ def _newest(adapter: MLAdapter, symbols: list[str]) -> str | None:
 def _words(start: datetime, end: datetime) -> str:
     last: date = (end - _DAY).date()
     return f"{last} (yesterday, UTC)" if end - start == _DAY else f"{start.date()} to {last} (UTC)"
+
+
+def _check_days(days_back: int) -> None:
+    if days_back < 1:
+        raise ValueError(f"days_back: {days_back} is too few; 1 is yesterday")
 
 
 def _checked(symbols: Sequence[str]) -> list[str]:

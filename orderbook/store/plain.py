@@ -14,8 +14,21 @@ from typing import Any, Final
 
 from psycopg import Connection, sql
 
+from orderbook.store.common import (
+    COMMA,
+    COMMON,
+    columns_and_key,
+    create_common,
+    create_time_index,
+    drop_tables,
+    floor,
+    insert_new,
+    names_of,
+    oldest_touched,
+    refuse_another,
+)  # fmt: skip
 from orderbook.store.engine import Size
-from orderbook.store.tables import DAY_S, HOUR_S, KEY, RAW, ROLLUPS, SCHEMA, RawTable, Rollup, named
+from orderbook.store.tables import DAY_S, KEY, RAW, ROLLUPS, SCHEMA, Rollup, length_of, named
 
 _NAMED_BY: Final = "%Y%m%d%H"
 _LOCK: Final = 0x6D617264  # one process creates partitions at a time
@@ -24,24 +37,27 @@ _LOCK: Final = 0x6D617264  # one process creates partitions at a time
 class PlainEngine:
     """An `orderbook.store.engine.Engine`."""
 
+    name = "plain"
+
     def create(self, connection: Connection[Any]) -> None:
         """Create schema, tables and indexes."""
-        # Asked first: IF NOT EXISTS would need the right to create schemas even where it exists.
-        if connection.execute("SELECT to_regnamespace(%s)", [SCHEMA]).fetchone() == (None,):
-            connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(SCHEMA)))
-        connection.execute(_SYMBOLS)
-        connection.execute(_TOUCHED)
+        refuse_another(connection, "p", "timescale")
+        create_common(connection)
         for table in RAW.values():
-            _create(connection, table.name, _raw_columns(table), "received_at", tuple(KEY))
+            _create(connection, table.name, table.types, "received_at", tuple(KEY))
         for rollup in ROLLUPS.values():
             _create(connection, rollup.name, _rollup_columns(rollup), "second", ("symbol_id", "second"))
+
+    def drop(self, connection: Connection[Any]) -> None:
+        """Drop the tables with all that is in them; the schema stays."""
+        drop_tables(connection, (*RAW, *ROLLUPS, *COMMON))
 
     def make_partitions(self, connection: Connection[Any], table: str, start: datetime, end: datetime) -> int:
         """Make room for rows from `start` to `end`, both within; returns how many partitions were new."""
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
         there = {name for name, _begins in _partitions(connection, table)}
-        length_s = _length_s(table)
-        begins, made = _floor(start, length_s), 0
+        length_s = length_of(table)
+        begins, made = floor(start, length_s), 0
         while begins <= end:
             ends = begins + timedelta(seconds=length_s)
             name = f"{table}_{begins.strftime(_NAMED_BY)}"
@@ -52,62 +68,64 @@ class PlainEngine:
             begins = ends
         return made
 
+    def insert(self, connection: Connection[Any], table: str, staged: sql.Identifier) -> int:
+        """Insert the staged rows that are not there yet; returns how many."""
+        return connection.execute(insert_new(RAW[table], staged)).rowcount
+
     def roll_up(self, connection: Connection[Any], table: str, minutes: int) -> int:
         """Renew the second bars of up to `minutes` minutes, oldest first; returns how many minutes."""
         rollup = RAW[table].rollup
         if rollup is None:
             return 0
-        taken = [minute for (minute,) in connection.execute(_TAKE, {"table": table, "minutes": minutes})]
-        if not taken:
-            return 0
-        for day in sorted({_floor(minute, DAY_S) for minute in taken}):
-            self.make_partitions(connection, rollup.name, day, day)
-        connection.execute(_aggregation(table, rollup), {"minutes": taken})
+        with connection.transaction():
+            taken = [minute for (minute,) in connection.execute(_TAKE, {"table": table, "minutes": minutes})]
+            for day in sorted({floor(minute, DAY_S) for minute in taken}):
+                self.make_partitions(connection, rollup.name, day, day)
+            if taken:
+                connection.execute(_aggregation(table, rollup), {"minutes": taken})
         return len(taken)
+
+    def fold_late(self, _connection: Connection[Any], _table: str) -> int:
+        """Do nothing: late rows are inserted as all others."""
+        return 0
 
     def drop_before(self, connection: Connection[Any], table: str, before: datetime) -> int:
         """Drop the partitions that end by then; returns how many."""
-        length, dropped = timedelta(seconds=_length_s(table)), 0
+        length, dropped = timedelta(seconds=length_of(table)), 0
         for name, begins in _partitions(connection, table):
             if begins + length <= before:
                 connection.execute(sql.SQL("DROP TABLE {}").format(named(name)))
                 dropped += 1
         return dropped
 
+    def keep(self, connection: Connection[Any], table: str, days: int, now: datetime) -> int:
+        """Drop the partitions that are past their days; returns how many."""
+        return self.drop_before(connection, table, now - timedelta(days=days))
+
     def sizes(self, connection: Connection[Any]) -> list[Size]:
         """Sizes of all tables."""
         sizes = []
         for table in (*RAW, *ROLLUPS):
             parts = _partitions(connection, table)
-            [(size,)] = connection.execute(_BYTES, [f"{SCHEMA}.{table}"])
-            sizes.append(Size(table, len(parts), size, min((at for _name, at in parts), default=None)))
+            [(size, rows)] = connection.execute(_MEASURED, [f"{SCHEMA}.{table}"])
+            times = [at for _name, at in parts]
+            oldest, newest = min(times, default=None), max(times, default=None)
+            sizes.append(Size(table, len(parts), size, oldest, rows if parts else 0, newest=newest))
         return sizes
 
     def lag(self, connection: Connection[Any], table: str) -> datetime | None:
         """Oldest minute of a raw table whose second bars wait; None: none waits."""
-        [(oldest,)] = connection.execute(_OLDEST, [table])
-        return oldest  # type: ignore[no-any-return]  # a timestamptz
+        return oldest_touched(connection, table)
 
 
 def _create(
     connection: Connection[Any], table: str, columns: dict[str, str], clock: str, key: tuple[str, ...]
 ) -> None:
-    listed = [sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(type)) for name, type in columns.items()]
-    names = sql.SQL(", ").join(map(sql.Identifier, key))
-    body = sql.SQL(", ").join([*listed, sql.SQL("PRIMARY KEY ({})").format(names)])
-    at = sql.Identifier(clock)
+    body, at = columns_and_key(columns, key), sql.Identifier(clock)
     connection.execute(
         sql.SQL("CREATE TABLE IF NOT EXISTS {} ({}) PARTITION BY RANGE ({})").format(named(table), body, at)
     )
-    # A scan over a time finds it by block ranges: rows come in their order, so it stays a few kB an hour.
-    index = sql.Identifier(f"{table}_at")
-    connection.execute(
-        sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {} USING brin ({})").format(index, named(table), at)
-    )
-
-
-def _raw_columns(table: RawTable) -> dict[str, str]:
-    return dict(table.types)
+    create_time_index(connection, table, clock)
 
 
 def _rollup_columns(rollup: Rollup) -> dict[str, str]:
@@ -124,37 +142,20 @@ def _partitions(connection: Connection[Any], table: str) -> list[tuple[str, date
     ]
 
 
-def _length_s(table: str) -> int:
-    return HOUR_S if table in RAW else DAY_S
-
-
-def _floor(at: datetime, length_s: int) -> datetime:
-    return datetime.fromtimestamp(at.timestamp() // length_s * length_s, UTC)
-
-
 def _aggregation(table: str, rollup: Rollup) -> sql.Composed:
     """Statement that renews the bars of `minutes`: what is there already is replaced."""
-    names = [sql.Identifier(name) for name in rollup.values]
     values = [sql.SQL(value) for _type, value in rollup.values.values()]
-    renewed = [sql.SQL("{0} = excluded.{0}").format(name) for name in names]
-    comma = sql.SQL(", ")
+    renewed = [sql.SQL("{0} = excluded.{0}").format(name) for name in map(sql.Identifier, rollup.values)]
     return _AGGREGATION.format(
         bars=named(rollup.name),
-        names=comma.join(names),
-        values=comma.join(values),
+        names=names_of(rollup.values),
+        values=COMMA.join(values),
         rows=named(table),
         where=sql.SQL(rollup.where),
-        renewed=comma.join(renewed),
+        renewed=COMMA.join(renewed),
     )
 
 
-_SYMBOLS: Final = sql.SQL(
-    "CREATE TABLE IF NOT EXISTS {} (id integer PRIMARY KEY GENERATED ALWAYS AS IDENTITY, "
-    "exchange text NOT NULL, symbol text NOT NULL, UNIQUE (exchange, symbol))"
-).format(named("symbols"))
-_TOUCHED: Final = sql.SQL(
-    "CREATE TABLE IF NOT EXISTS {} (raw_table text NOT NULL, minute timestamptz NOT NULL)"
-).format(named("touched"))
 _PARTITION: Final = sql.SQL("CREATE TABLE {} PARTITION OF {} FOR VALUES FROM ({}) TO ({})")
 _PARTITIONS: Final = (
     "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid "
@@ -174,7 +175,10 @@ _AGGREGATION: Final = sql.SQL(
     "WHERE {where} GROUP BY 1, 2 ORDER BY 1, 2 "
     "ON CONFLICT (symbol_id, second) DO UPDATE SET {renewed}"
 )
-_OLDEST: Final = sql.SQL("SELECT min(minute) FROM {} WHERE raw_table = %s").format(named("touched"))
-_BYTES: Final = (
-    "SELECT coalesce(sum(pg_total_relation_size(relid)), 0)::bigint FROM pg_partition_tree(%s::regclass)"
+# A partition that was never analyzed has -1 rows: what is known of the others is no count of all.
+_MEASURED: Final = (
+    "SELECT coalesce(sum(pg_total_relation_size(relid)), 0)::bigint, "
+    "CASE WHEN bool_and(reltuples >= 0 OR pg_relation_size(relid) = 0) "
+    "THEN sum(greatest(reltuples, 0))::bigint END "
+    "FROM pg_partition_tree(%s::regclass) JOIN pg_class ON oid = relid WHERE isleaf"
 )

@@ -109,6 +109,11 @@ RAW: Final = {each.name: each for each in (BOOK_TICKER, TRADES, DEPTH_EVENTS, OR
 ROLLUPS: Final = {each.rollup.name: each.rollup for each in RAW.values() if each.rollup}
 
 
+def length_of(table: str) -> int:
+    """Seconds of one part of a table."""
+    return HOUR_S if table in RAW else DAY_S
+
+
 def named(table: str) -> sql.Identifier:
     """Name of a table with its schema, quoted."""
     return sql.Identifier(SCHEMA, table)

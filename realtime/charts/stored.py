@@ -17,7 +17,7 @@ from engine.charts.batch import Terms
 from engine.charts.points import POINT_COLUMNS, ChartDelta, no_points
 from history.read import ndjson
 from history.read.answers import lake_reader, limited, response, streamed
-from history.read.asked import Range, asked_points, asked_range, pair_terms
+from history.read.asked import Range, asked_points, asked_range, pair_terms, swaps_named
 from history.read.reader import LakeReader
 from history.read.reading import Answer, in_thread
 from history.read.spreads import chart_points
@@ -41,7 +41,8 @@ async def dashboard_data(request: HttpRequest) -> HttpResponseBase:
     """`GET /api/dashboard_data`: points of one chart, or all charts of a filter, one per line."""
     query = request.GET.dict()
     within, points = asked_range(query), asked_points(query)
-    config = await sync_to_async(load_config)()
+    also = swaps_named(query.get("symbol"), query.get("exchange1"), query.get("exchange2"))
+    config = await sync_to_async(load_config)(also)
     if query.get("symbol", "").strip():
         return await _one_chart(config, query, within, points)
     for name in ("exchange1", "exchange2"):

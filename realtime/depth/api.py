@@ -5,23 +5,30 @@ from typing import Annotated, Any, Final
 
 from channels.db import database_sync_to_async
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 from msgspec import json as msgspec_json
 
 from accounts.access.guard import api
 from accounts.my_size import my_size
-from core.web.asking import asked
+from accounts.tokens.model import Scope
+from core.names.market_keys import exchange_of as exchange_of_key
+from core.names.market_keys import market_of
+from core.web.asking import asked, body
 from core.web.refused import Refused
+from markets.models import Instrument
 from markets.selectors import exchange_names
+from markets.services import set_depth_pinned
 from realtime.depth.pair import pair_depth, row_of
 from realtime.depth.sized import DEFAULT_SIZE, MAX_SIZE
+from realtime.pace import Pace
 from realtime.scanner.explain_views import Asked, pair_asked
 from realtime.scanner.hub import process_scan_hub
 
 NAMES: Final = ("id", "symbol", "exchange1", "exchange2")
+CHANGES_A_MINUTE: Final = 60
 
 
 class SizeQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,6 +50,40 @@ async def depth_api(request: HttpRequest) -> HttpResponse:
         found = pair_depth(table, hub.book.depth, row, size, now_us)
     answer = {"time": now_us / 1e6, "pair": found}
     return HttpResponse(msgspec_json.encode(answer), content_type="application/json")
+
+
+class FollowRequest(Struct, forbid_unknown_fields=True):
+    """A market's key and the symbol of an instrument there, whose book is to be followed or left."""
+
+    exchange: str
+    symbol: str
+    follow: bool = True
+
+
+_pace: Final = Pace("changes of followed books", CHANGES_A_MINUTE)
+
+
+@api(methods=("POST",), scope=Scope.ACT)
+async def follow_api(request: HttpRequest) -> HttpResponse:
+    """`POST /api/depth/follow {"exchange", "symbol", "follow"}`: pin or unpin the book of an instrument."""
+    return JsonResponse(await database_sync_to_async(_follow)(await request.auser(), request.body))
+
+
+def _follow(user: Any, content: bytes) -> dict[str, Any]:
+    """Do as the admin's action does. Raises Refused."""
+    if not user.has_perm("markets.change_instrument"):
+        raise Refused(403, "you may not choose which books are followed: ask an operator")
+    _pace.step(user.pk)
+    wanted = body(content, FollowRequest)
+    rows = Instrument.objects.filter(
+        exchange__key=exchange_of_key(wanted.exchange),
+        kind=market_of(wanted.exchange),
+        symbol__name=wanted.symbol,
+    )
+    if not rows.exists():
+        raise Refused(404, f"symbol: {wanted.exchange} has no instrument {wanted.symbol!r}")
+    set_depth_pinned(rows, wanted.follow, user)
+    return structs.asdict(wanted)
 
 
 def _size(request: HttpRequest) -> float:

@@ -5,7 +5,8 @@ row with a leg that is not followed is what its best bid and ask say, for no mor
 """
 
 from collections.abc import Iterable
-from typing import Any, Final
+from functools import cached_property
+from typing import Final
 
 import numpy as np
 from msgspec import Struct
@@ -43,16 +44,6 @@ class Ladders(Struct, frozen=True):
     bids: Sides
     asks: Sides
     problems: dict[int, str]
-
-    def is_walked(self, legs: Ints) -> Bools:
-        """Whether each leg's book is known."""
-        known: Bools = self.place[legs] >= 0
-        return known
-
-
-def none_of(legs: int) -> Ladders:
-    """Nothing followed."""
-    return ladders_of((), {}, np.ones(legs), np.ones(legs))
 
 
 def ladders_of(
@@ -92,6 +83,7 @@ class Rows(Struct, frozen=True):
     """Rows in their better direction, at best prices: the legs that are bought and sold, and the edge in bps.
 
     `size` is what both best levels can execute, in quote currency, `worth` what that currency is worth.
+    `walked` and `unknown` say of each row whether both of its books are known, or one is not.
     """
 
     buy: Ints
@@ -99,73 +91,83 @@ class Rows(Struct, frozen=True):
     edge: Floats
     size: Floats
     worth: Floats
+    walked: Bools
+    unknown: Bools
 
 
-class Sized(Struct, frozen=True):
-    """Columns of rows at a size; NaN: unknown.
+class Sized:
+    """Columns of rows at a size of so much money, in the reference currency; NaN: unknown.
 
-    `reach` is the money that edge and profit are of: the size, or less where no more is known to be there.
-    `of` is of `OF`; `is_more`: the zero may lie further than what is known.
+    Each is computed when it is asked for. `fee` is of every leg, a fraction.
     """
 
-    edge: Floats
-    profit: Floats
-    zero: Floats
-    reach: Floats
-    of: NDArray[np.uint8]
-    is_more: Bools
-    size: Floats
+    def __init__(self, rows: Rows, money: float, ladders: Ladders, fee: Floats) -> None:
+        self._rows = rows
+        self._ladders = ladders
+        self._fee = fee
+        self._size = money / rows.worth
+        self._lost = rows.unknown | np.isnan(rows.edge) | np.isnan(self._size)
+        self._walked = np.flatnonzero(rows.walked & ~self._lost)
 
-    def only(self, rows: NDArray[Any]) -> "Sized":
-        """Some of the rows."""
-        return Sized(*(getattr(self, name)[rows] for name in self.__struct_fields__))
+    @cached_property
+    def _walk(self) -> Walk:
+        buy, sell = self._rows.buy[self._walked], self._rows.sell[self._walked]
+        place = self._ladders.place
+        factor = fee_factor(self._fee[buy], self._fee[sell])
+        return Walk(self._ladders.asks, place[buy], self._ladders.bids, place[sell], factor)
 
-    @property
+    @cached_property
+    def _money(self) -> tuple[Floats, Floats]:
+        """Money that the size costs and brings in the rows that are walked."""
+        return self._walk.money(self._walk.coins_for(self._size[self._walked]))
+
+    @cached_property
+    def _until(self) -> Floats:
+        return self._walk.until_zero()
+
+    @cached_property
+    def reach(self) -> Floats:
+        """Money that edge and profit are of: the size, or less where no more is known to be there."""
+        return self._column(np.minimum(self._size, self._rows.size), self._money[0])
+
+    @cached_property
+    def edge(self) -> Floats:
+        """Edge of the average prices, bps."""
+        cost, brought = self._money
+        return self._column(self._rows.edge.copy(), edge_bps(brought, cost, self._walk.factor))
+
+    @cached_property
+    def profit(self) -> Floats:
+        """Profit in quote currency."""
+        profit: Floats = self.reach * (1 + self._fee[self._rows.buy]) * self.edge / BPS
+        return profit
+
+    @cached_property
+    def zero(self) -> Floats:
+        """Money up to which the edge is at least zero."""
+        found = np.where(self._rows.edge >= 0, self._rows.size, 0.0)
+        return self._column(found, self._walk.money(self._until)[0])
+
+    @cached_property
+    def is_more(self) -> Bools:
+        """Mask of the rows whose zero may lie further than what is known."""
+        more: Bools = (self._rows.edge >= 0) & ~self._lost
+        more[self._walked] = self._until >= self._walk.known_coins
+        return more
+
+    @cached_property
     def is_capped(self) -> Bools:
-        """Whether less than the size is known to be there."""
-        capped: Bools = self.reach < self.size * NEARLY
+        """Mask of the rows of which less than the size is known to be there."""
+        capped: Bools = self.reach < self._size * NEARLY
         return capped
 
+    @property
+    def of(self) -> NDArray[np.uint8]:
+        """What each row's figures are of, see `OF`."""
+        found = np.full(len(self._lost), TOP, np.uint8)
+        found[self._walked], found[self._lost] = BOOK, UNKNOWN
+        return found
 
-def at_size(rows: Rows, money: float, ladders: Ladders, fee: Floats) -> Sized:
-    """Rows at a size of so much money, in the reference currency; `fee` is of every leg, a fraction."""
-    size = money / rows.worth
-    reach = np.minimum(size, rows.size)
-    edge = rows.edge.copy()
-    crosses = edge >= 0
-    zero = np.where(crosses, rows.size, 0.0)
-    zero[np.isnan(edge)] = np.nan
-    of = np.full(len(edge), TOP, np.uint8)
-    more = crosses.copy()
-    profit = reach * (1 + fee[rows.buy]) * edge / BPS
-    found = Sized(edge, profit, zero, reach, of, more, size)
-    lost = ladders.unknown[rows.buy] | ladders.unknown[rows.sell] | np.isnan(edge) | np.isnan(size)
-    _walk(
-        np.flatnonzero(ladders.is_walked(rows.buy) & ladders.is_walked(rows.sell) & ~lost),
-        rows,
-        found,
-        ladders,
-        fee,
-    )
-    of[lost] = UNKNOWN
-    more[lost] = False
-    for column in (edge, profit, zero, reach):
-        column[lost] = np.nan
-    return found
-
-
-def _walk(walked: Ints, rows: Rows, found: Sized, ladders: Ladders, fee: Floats) -> None:
-    """Take over what both books say of these rows."""
-    if not len(walked):
-        return
-    buy, sell = rows.buy[walked], rows.sell[walked]
-    factor = fee_factor(fee[buy], fee[sell])
-    walk = Walk(ladders.asks, ladders.place[buy], ladders.bids, ladders.place[sell], factor)
-    coins = walk.coins_for(found.size[walked])
-    cost, brought = walk.money(coins)
-    edge = edge_bps(brought, cost, factor)
-    found.of[walked], found.reach[walked], found.edge[walked] = BOOK, cost, edge
-    found.profit[walked] = cost * (1 + fee[buy]) * edge / BPS
-    until = walk.until_zero()
-    found.zero[walked] = walk.money(until)[0]
-    found.is_more[walked] = until >= walk.known_coins
+    def _column(self, best_levels: Floats, walked: Floats) -> Floats:
+        best_levels[self._walked], best_levels[self._lost] = walked, np.nan
+        return best_levels

@@ -16,7 +16,7 @@ from engine.pricing import edge_bps, spread_pct
 from engine.scan.swaps import PROBLEMS, UNSAID
 from markets.config import MarketConfig
 from realtime.depth.book import Depth
-from realtime.depth.sized import Ladders, ladders_of
+from realtime.depth.sized import ladders_of
 from realtime.depth.wire import Key
 from realtime.scanner.holding import LegFunding
 from realtime.scanner.rows import Bools, Floats, Ints, ScanRows
@@ -132,7 +132,10 @@ class ScanTable(ScanRows):
 
     def learn_depth(self, depths: Iterable[tuple[Key, Depth]]) -> None:
         """Take over every book that is followed, instead of all that was said before."""
-        self.ladders: Ladders = ladders_of(depths, self._place, self.legs["scale"], self._multiplier)
+        self.ladders = ladders_of(depths, self._place, self.legs["scale"], self._multiplier)
+        known, unknown = self.ladders.place >= 0, self.ladders.unknown
+        self.walked = known[self.leg1] & known[self.leg2]
+        self.no_book = unknown[self.leg1] | unknown[self.leg2]
 
     # --- rows ------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from core.names.symbols import folded, quote_of, searcher
 from markets.config import PairKind, pair_kind
-from realtime.depth.sized import DEFAULT_SIZE, MAX_SIZE, SIZES, Rows, Sized, at_size
+from realtime.depth.sized import DEFAULT_SIZE, MAX_SIZE, SIZES, Rows, Sized
 from realtime.scanner.holding import (
     DAY_H,
     DEFAULT_HOURS,
@@ -88,11 +88,13 @@ _WAY: Final = (
 )
 """What is said of the better direction: figures of one row are of one moment."""
 
+_AT: Final = (*_WAY, "ladders", "walked", "no_book")
+
 _HELD: Final[dict[SortKey, tuple[str, ...]]] = {
     "buy": _WAY, "sell": _WAY, "edge": _WAY, "size": _WAY, "spread": _WAY, "gates": _WAY,
     "age": ("born1", "born2"), "state": ("state1", "state2"), "hour": ("hour",),
     "net_zero": _WAY, "net_now": _WAY, "net_median": _WAY, "funding": _WAY,
-    "at_edge": _WAY, "at_profit": _WAY, "at_zero": _WAY,
+    "at_edge": _AT, "at_profit": _AT, "at_zero": _AT,
 }  # fmt: skip
 
 _LEAST: Final = 2_048
@@ -125,28 +127,26 @@ class View:
         table, query = self.table, self.query
         self._held = {name: getattr(table, name) for name in _HELD.get(query.sort, ())}
         self._moment = self._now() if "edge" in self._held else None
-        self._ladders = table.ladders if "edge" in self._held else None
         self._rows = rows = self._candidates
         is_net = query.sort in NETS
         nets = self._nets(rows, {name for name in (self._least_net, is_net and query.sort) if name})
         is_sized = query.sort in SIZES
         sized = self._sized(rows) if is_sized or self.least_at else None
+        keys = _size_values(sized, query.sort, table.worth[rows]) if sized is not None and is_sized else None
+        capped = sized.is_capped if sized is not None and query.sort == "at_edge" else None
         if (passing := self._passing(rows, nets, sized)) is not None:
             self._rows = rows = rows[passing]
             nets = {name: column[passing] for name, column in nets.items()}
-            sized = sized and sized.only(passing)
-        if sized is not None and is_sized:
-            keys = _size_values(sized, query.sort, table.worth[rows])
-        else:
+            keys = None if keys is None else keys[passing]
+            capped = None if capped is None else capped[passing]
+        if keys is None:
             keys = nets[query.sort] if is_net else _sort_values(table, query.sort, rows)
         self._keys = -keys if query.descending else keys
         self._behind = np.isnan(keys).astype(np.int8)
-        if is_net or query.sort == "edge":  # between two coins that only share a name it is none
+        if is_net or is_sized or query.sort == "edge":  # between two coins that only share a name it is none
             self._behind += ~table.same_coin[rows]
-        if sized is not None and is_sized:
-            self._behind += ~table.same_coin[rows]
-            if query.sort == "at_edge":  # it is of less than the size
-                self._behind += sized.is_capped
+        if capped is not None:  # it is of less than the size
+            self._behind += capped
         self._order = self._first(_LEAST)
         self.sorted_s = table.now_s
 
@@ -196,12 +196,12 @@ class View:
         """Figures at the view's size of rows, in the direction and at the prices that are shown."""
         table = self.table
         where = slice(None) if len(rows) == len(table) and rows is self._candidates else rows
-        buy, sell, edge, size = (
-            self._held.get(name, getattr(table, name))[where] for name in ("buy", "sell", "edge", "size")
+        held: dict[str, Any] = {name: self._held.get(name, getattr(table, name)) for name in _AT}
+        buy, sell, edge, size, walked, no_book = (
+            held[name][where] for name in ("buy", "sell", "edge", "size", "walked", "no_book")
         )
-        ladders = self._ladders or table.ladders
-        money = DEFAULT_SIZE if self.size is None else self.size
-        return at_size(Rows(buy, sell, edge, size, table.worth[where]), money, ladders, table.taker_fee)
+        found = Rows(buy, sell, edge, size, table.worth[where], walked, no_book)
+        return Sized(found, self.size or DEFAULT_SIZE, held["ladders"], table.taker_fee)
 
     @property
     def _least_net(self) -> str:

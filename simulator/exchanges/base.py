@@ -205,6 +205,10 @@ class SimulatedExchange(ABC):
         """The value of the active fault of a kind that concerns a listing, None without one."""
         return next((f.value for f in self.faults if f.kind == kind and f.concerns(listing.symbol)), None)
 
+    def contract_size(self, listing: Listing) -> str:
+        """Coins per contract, as the exchange says it now."""
+        return listing.contract
+
     def size_text(self, listing: Listing, coins: float) -> str:
         """A size in the market's own unit, at least the least one."""
         return self.number(max(coins, 10.0**-listing.size_decimals), listing.size_decimals)

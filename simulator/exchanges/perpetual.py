@@ -78,7 +78,7 @@ class Perpetuals(SimulatedExchange):
                 session.push(frame)
 
     def contract_size(self, listing: Listing) -> str:
-        """Coins per contract, as the exchange says it now."""
+        """Coins per contract, another one by a fault."""
         changed = self.fault("contract-size", listing)
         return listing.contract if changed is None else f"{Decimal(str(changed)):f}".removesuffix(".0")
 

@@ -37,6 +37,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 SOCKETS = {
     "/ws/realtime_charts": "",
     "/ws/scanner": '{"type": "view"}',
+    "/ws/depth": '{"type": "view", "id": "BTC/USDT|binance|bybit"}',
     "/ws/health": '{"type": "symbols"}',
 }
 

@@ -83,6 +83,8 @@ COMMANDS: Final[list[tuple[str, list[str], str, tuple[str, ...]]]] = [
     ("simulate", ["--replay={}"], "--replay", NAMES[1:]),
     ("collect", ["--shard={}"], "--shard", SHARDS),
     ("collect", ["--exchanges={}"], "--exchanges", NAMES[1:]),
+    ("ingest_orderbook", ["--shard={}"], "--shard", NAMES),
+    ("ingest_orderbook", ["--exchanges={}"], "--exchanges", NAMES[1:]),
     ("decode", ["{}"], "exchange", NAMES),
     ("decode", ["okx", "{}"], "", ("a\0b", "\ud800", "x" * 900, "/nowhere", "/")),
     ("decode", ["okx", "--market={}"], "market", NAMES),

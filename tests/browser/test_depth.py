@@ -1,4 +1,4 @@
-"""Depth in a real Chromium: columns of the scanner at my size, and the page of a pair in every state."""
+"""Depth in a real Chromium: the scanner at my size, and the page of a pair, live and in every state."""
 
 import asyncio
 import re
@@ -63,13 +63,20 @@ def web(config: MarketConfig) -> Iterator[Web]:
         yield running
 
 
+@pytest.fixture
+def complaints() -> Complaints:
+    return Complaints()
+
+
 @pytest_asyncio.fixture(loop_scope="session")
-async def page(web: Web, operator: User, chromium_running: Browser) -> AsyncIterator[Page]:
+async def page(
+    web: Web, operator: User, chromium_running: Browser, complaints: Complaints
+) -> AsyncIterator[Page]:
     """A signed-in tab; whatever it complained about meanwhile fails the test."""
     cookies = await database_sync_to_async(session_cookies)(operator, web.url)
     async with profile(chromium_running, viewport={"width": 1440, "height": 900}) as context:
         await context.add_cookies(cookies)
-        tab, complaints = await context.new_page(), Complaints()
+        tab = await context.new_page()
         complaints.watch(tab)
         yield tab
         assert complaints == []
@@ -129,7 +136,7 @@ async def test_the_scanner_has_columns_at_my_size(
         await expect(page).to_have_url(re.compile(r"size=100&min_at_edge=0"))
         await page.click("#sized summary")
         await page.click('[data-sort="at_profit"]')
-        await expect(page.locator("#rows tr").first).to_have_attribute("data-id", PAIR)
+        await expect(page.locator('th[aria-sort="descending"] button')).to_have_text("Profit")
         await row.locator(".open").click()
         await expect(page.locator("#drawer-facts")).to_contain_text("Edge at 100 USDT")
         await page.click("#drawer-depth")
@@ -144,7 +151,7 @@ async def test_a_pair_is_live_and_says_what_a_size_leaves(
         await page.goto(f"{web.url}/depth?id={PAIR}&size=500")
         await expect(page.locator("#legs li")).to_have_count(2)
         await expect(page.locator("#legs li").first).to_contain_text("book known")
-        profit = page.locator("#deals tbody tr").last.locator("td").first
+        profit = page.locator("#deals tbody tr").nth(5).locator("td").first
         await expect(profit).to_have_text(re.compile(r"^\+\d+\.\d\d USDT$"))
         await expect(page.locator("#way-words")).to_contain_text("on the table: +")
         await expect(page.locator('#asks tr[data-in="size"]').first).to_contain_text("in my size")
@@ -160,6 +167,8 @@ async def test_a_pair_is_live_and_says_what_a_size_leaves(
         label = await page.locator("#curves").get_attribute("aria-label")
         assert label is not None
         assert "Buy on OKX, sell on Bybit" in label
+        await page.locator("#curves").press("ArrowUp")
+        await expect(page.locator("#pointed")).to_contain_text("on average")
 
 
 async def test_a_book_that_is_not_known_is_unknown_and_never_the_last_one(
@@ -177,7 +186,9 @@ async def test_a_book_that_is_not_known_is_unknown_and_never_the_last_one(
         await expect(page.locator("#notice")).to_be_hidden()
         said.depth.say(gone=[OKX])
         await expect(page.locator("#notice h2")).to_have_text("Only the best levels are known")
-        await expect(page.locator("#notice a")).to_have_attribute("href", re.compile("/admin/markets/"))
+        await expect(page.locator("#notice a").first).to_have_attribute("href", re.compile("/admin/markets/"))
+        await page.get_by_role("button", name="Follow them").click()
+        await expect(page.locator("#toast")).to_contain_text("are followed from now on")
         await expect(page.locator("#bids tbody tr")).to_have_count(1)
         said.depth.say(okx())
         await expect(page.locator("#notice")).to_be_hidden()
@@ -186,7 +197,7 @@ async def test_a_book_that_is_not_known_is_unknown_and_never_the_last_one(
 
 
 async def test_a_page_without_a_server_says_so(
-    page: Page, web: Web, config: MarketConfig, empty_redis: Redis
+    page: Page, web: Web, config: MarketConfig, empty_redis: Redis, complaints: Complaints
 ) -> None:
     async with speaking(empty_redis, config, bybit(), okx()):
         await page.goto(f"{web.url}/depth?id={PAIR}")
@@ -196,6 +207,7 @@ async def test_a_page_without_a_server_says_so(
         await expect(page.locator("#way-words")).to_have_text("no data from the server")
         await page.context.set_offline(False)
         await expect(page.locator("#way-words")).to_contain_text("on the table: +", timeout=LOST_MS)
+        complaints.forgive("ERR_INTERNET_DISCONNECTED")
 
 
 async def test_a_pair_that_is_not_compared_or_not_named_says_what_to_do(

@@ -1,4 +1,4 @@
-"""What is open while a swap settles: held while funding is unknown for no other reason, and not for long."""
+"""Open opportunities while a swap settles: held while funding is unknown for that alone, and not for long."""
 
 from typing import Any
 
@@ -51,7 +51,7 @@ def test_what_is_open_is_held_while_a_settlement_makes_funding_unknown(least_net
 def test_a_settlement_holds_nothing_for_longer_than_four_minutes(says_more: bool) -> None:
     desk = Desk(steady(PLAIN))
     settled(desk)
-    found = []
+    found: list[Episode] = []
     while not found and desk.now < 300.0:
         if says_more:
             desk.funding(SWAP, next_ts_us=NOON + 10 * US, interval_s=HOUR, rate=0.0002)

@@ -222,14 +222,31 @@ def test_a_gap_of_a_swap_leg_breaks_the_line_of_its_chart(lake: Lake, operator_c
     ]  # fmt: skip
 
 
-def test_a_market_that_no_pair_uses_is_not_called_an_unknown_exchange(
-    lake: Lake, operator_client: Client
+@pytest.mark.parametrize("one", ["okx", "okx:swap"])
+def test_what_was_recorded_of_a_market_that_no_pair_uses_any_more_is_still_a_chart(
+    lake: Lake, operator_client: Client, one: str
 ) -> None:
     ExchangePair.objects.exclude(market1="spot", market2="spot").update(enabled=False)
-    path = "/api/dashboard_data?symbol=BTC/USDT&exchange1=gate&exchange2=gate:swap"
-    answer = operator_client.get(path)
+    pair = f"symbol=BTC/USDT&exchange1={one}&exchange2=gate:swap"
+    path = f"/api/dashboard_data?{pair}"
+    nothing = operator_client.get(path)
+    assert nothing.status_code == 404
+    assert nothing.json()["error"].startswith("nothing was recorded of BTC/USDT on OKX")
+
+    points = {
+        "symbol": ["BTC/USDT"] * 2, "exchange1": [one] * 2, "exchange2": ["gate:swap"] * 2,
+        "ts_us": [NOON, NOON + 50 * S], "spread": [0.1, 0.2],
+    }  # fmt: skip
+    write(lake, "spreads", pl.DataFrame(points))
+    assert [line["spread"] for line in lines(operator_client, path, NOON, NOON + 60 * S)] == [0.1, 0.2]
+    judged = f"/api/opportunities/statistics?{pair}&start={NOON / S}&end={NOON / S + 60}"
+    assert operator_client.get(judged).status_code == 200
+
+
+def test_a_swap_market_of_no_exchange_is_refused(lake: Lake, operator_client: Client) -> None:
+    answer = operator_client.get("/api/dashboard_data?symbol=BTC/USDT&exchange1=gate&exchange2=kraken:swap")
     assert answer.status_code == 404
-    assert answer.json()["error"] == "exchange2: no pair compares swaps of Gate: enable one in the admin"
+    assert answer.json()["error"].startswith("exchange2: there is no exchange 'kraken'")
 
 
 def test_a_swap_chart_without_points_says_what_there_is_of_its_legs_by_their_names(

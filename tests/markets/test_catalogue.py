@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from msgspec import json
 from pytest_django import Settings
 from redis import Redis
 
-from core.redis_client import redis_client
-from markets.follow.runtime import STATUS_INDEX, STATUS_KEY, CollectorStatus
+from core.redis_client import async_redis, redis_client
+from markets.follow.runtime import CollectorStatus, report_status
 from markets.models import CatalogueSync, Exchange, Instrument, Symbol
 from markets.seed import seed
 from markets.selectors import current_revision, load_config
@@ -192,23 +191,27 @@ def test_a_contract_size_that_collectors_find_changed_is_synced_and_asked_for_on
         "okx:swap": {"resized": []},
         "okx": {},
     }
-    report(empty_redis, CollectorStatus("1/2", exchanges={}))
+    report(CollectorStatus("1/2", exchanges={}))
     sync_resized()
     assert not CatalogueSync.objects.exists(), "nothing was said to have changed"
 
-    report(empty_redis, CollectorStatus("2/2", exchanges=feeds))
+    report(CollectorStatus("2/2", exchanges=feeds))
     sync_resized()
     assert list(CatalogueSync.objects.values_list("exchange__key", flat=True)) == ["gate"]
 
     CatalogueSync.objects.all().delete()
+    report(CollectorStatus("2/2", exchanges=feeds))
     sync_resized()
     assert not CatalogueSync.objects.exists(), "its list may have the old size still: not every minute"
     assert 0 < int(str(empty_redis.ttl(RESIZED.format(exchange="gate")))) <= RESIZED_EVERY_S
 
 
-def report(redis: Redis, status: CollectorStatus) -> None:
-    redis.set(STATUS_KEY.format(shard=status.shard), json.encode(status))
-    redis.sadd(STATUS_INDEX, status.shard)
+def report(status: CollectorStatus) -> None:
+    async def reported() -> None:
+        async with async_redis() as redis:
+            await report_status(redis, status)
+
+    asyncio.run(reported())
 
 
 @pytest.mark.django_db

@@ -17,6 +17,7 @@ from monitoring.health.memory import Memory
 from monitoring.health.observed import Answer, ChannelTrouble, Limits, Observed, Restart
 from monitoring.quality.latency import Latency
 from monitoring.quality.wire import STALE, SUSPECT, Quality
+from orderbook.standing import Standing
 from tests.support.observed import (
     COLLECTOR,
     HOUR,
@@ -153,6 +154,12 @@ UNHEALTHY: dict[str, tuple[Observed, str, str]] = {
     ),
     "lake_write:collector 1/1 LakeSink slow": (
         with_collector(sinks={"LakeSink": {"flush_s": 12.0}}), "warning", "to the lake takes 12 s.",
+    ),
+    "store_upkeep:partitions": (
+        look(store=Standing("plain", 1, (), NOW)), "warning", "no partitions for the next half hour",
+    ),
+    "store_write:collector 1/1 StoreSink": (
+        with_collector(sinks={"StoreSink": {"problem": "no answer"}}), "critical", "no answer",
     ),
     "database:collector 1/1 EpisodeSink": (
         with_collector(sinks={"EpisodeSink": {"problem": "no answer"}}), "critical", "EpisodeSink of",

@@ -19,6 +19,7 @@ def test_every_app_checks_its_own_data() -> None:
     of_apps = {check.__module__ for check in checks}
     assert of_apps == {
         "collectors.health", "history.health", "markets.health", "realtime.health",
+        "orderbook.health", "orderbook.ingest.health",
         "monitoring.health.assess", "monitoring.health.assess_funding", "monitoring.health.assess_market",
     }  # fmt: skip
 

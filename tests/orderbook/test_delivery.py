@@ -25,6 +25,8 @@ from tests.orderbook.conftest import EMPTY, connect
 from tests.orderbook.test_store import quote, rows, trade
 from tests.support.live import DEADLINE_S
 
+pytestmark = pytest.mark.django_db(transaction=True)
+
 ROOM = 10**9
 
 
@@ -46,7 +48,7 @@ class OwnServer:
         self._running.close()
 
     def kill(self) -> None:
-        """As a machine that loses its power kills it."""
+        """Kill it as a machine that loses its power does."""
         pid = int((self._server.data / "postmaster.pid").read_text().split()[0])
         os.kill(pid, signal.SIGKILL)
         self.stop()
@@ -82,7 +84,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def test_nothing_is_lost_or_there_twice_while_the_database_is_away(server: OwnServer, tmp_path: Path) -> None:
-    delivery = Delivery(PlainEngine(), server.connect, Spill(tmp_path, ROOM))
+    delivery = Delivery(server.connect, Spill(tmp_path, ROOM))
     delivery.put([quote(1), quote(2)])
     server.stop()
     delivery.put([quote(3)])
@@ -104,7 +106,7 @@ def test_a_database_that_is_killed_again_and_again_has_every_row_once(
     server: OwnServer, tmp_path: Path
 ) -> None:
     """Killed in the middle of batches, as a power cut would."""
-    delivery = Delivery(PlainEngine(), server.connect, Spill(tmp_path, ROOM))
+    delivery = Delivery(server.connect, Spill(tmp_path, ROOM))
     put: list[int] = []
     end = threading.Event()
 
@@ -138,10 +140,10 @@ def test_a_database_that_is_killed_again_and_again_has_every_row_once(
 def test_what_a_process_has_left_on_disk_is_written_by_the_next(
     store: psycopg.Connection[Any], tmp_path: Path
 ) -> None:
-    first = Delivery(PlainEngine(), _refused, Spill(tmp_path, ROOM))
+    first = Delivery(_refused, Spill(tmp_path, ROOM))
     first.put([quote(1)])
     first.close()
-    second = Delivery(PlainEngine(), connect, Spill(tmp_path, ROOM))
+    second = Delivery(connect, Spill(tmp_path, ROOM))
     second.adopt()
     second.put([quote(2)])
     until(lambda: replayed(second))
@@ -153,13 +155,12 @@ def _refused() -> psycopg.Connection[Any]:
     raise psycopg.OperationalError("nobody is there")
 
 
-@pytest.mark.django_db(transaction=True)
 def test_a_row_that_postgresql_refuses_is_set_aside_and_the_rest_is_written(
     store: psycopg.Connection[Any], tmp_path: Path
 ) -> None:
     store.execute("ALTER TABLE marketdata.trades ADD CONSTRAINT small CHECK (price < 1000)")
     try:
-        delivery = Delivery(PlainEngine(), connect, Spill(tmp_path, ROOM))
+        delivery = Delivery(connect, Spill(tmp_path, ROOM))
         delivery.put([trade(at, 2000 if at == 5 else 1, 1) for at in range(9)])
         stats = delivery.stats()
         assert (stats["rows"], stats["set_aside"]) == (8, {"refused (23514)": 1})
@@ -169,13 +170,12 @@ def test_a_row_that_postgresql_refuses_is_set_aside_and_the_rest_is_written(
         store.execute("ALTER TABLE marketdata.trades DROP CONSTRAINT small")
 
 
-@pytest.mark.django_db(transaction=True)
 def test_a_disk_that_is_full_loses_what_the_database_does_not_take_and_says_so(
     store: psycopg.Connection[Any], tmp_path: Path
 ) -> None:
     in_the_way = tmp_path / "file"
     in_the_way.write_text("")
-    delivery = Delivery(PlainEngine(), _refused, Spill(in_the_way, ROOM))
+    delivery = Delivery(_refused, Spill(in_the_way, ROOM))
     delivery.put([quote(1), quote(2)])
     stats = delivery.stats()
     assert stats["dropped"] == 2
@@ -188,7 +188,6 @@ EVENTS: list[StoreEvent] = [
 ]  # fmt: skip
 
 
-@pytest.mark.django_db(transaction=True)
 @hypothesis_settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.permutations(range(len(EVENTS))),
@@ -209,7 +208,7 @@ def test_whatever_is_delivered_twice_or_out_of_order_the_table_is_that_of_once(
     def reached() -> psycopg.Connection[Any]:
         return _refused() if gone[0] else connect()
 
-    delivery = Delivery(PlainEngine(), reached, Spill(tmp_path_factory.mktemp("spill"), ROOM))
+    delivery = Delivery(reached, Spill(tmp_path_factory.mktemp("spill"), ROOM))
     batches = [[number] for number in order] + [batch for batch in again if batch]
     for number, batch in enumerate(batches):
         gone[0] = number < len(away) and away[number]

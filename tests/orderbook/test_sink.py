@@ -17,10 +17,12 @@ from collectors.books import LiveBooks
 from collectors.exchanges import CODECS
 from collectors.lease import Lease
 from core.channel import Channel
+from core.connections import own_connection
 from engine.books.book import Book
 from markets.config import MarketConfig, Shard
 from markets.events import BookUpdate, SinkEvent
 from orderbook.ingest import sink as module
+from orderbook.ingest.delivery import MOST_ROWS
 from orderbook.ingest.sink import IngestSink, StoreSink
 from orderbook.models import StoreSettings
 from tests.orderbook.test_store import NOON_US, quote, rows, trade
@@ -148,6 +150,28 @@ async def test_collectors_write_once_that_is_enabled_and_no_longer_than_it_is(st
     assert len(rows(store, "book_ticker")) == 1
 
 
+async def test_what_waits_on_disk_is_written_also_when_the_store_is_no_longer_enabled(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = [True]
+
+    def connect(*arguments: Any) -> Store:
+        if gone[0]:
+            raise psycopg.OperationalError("nobody is there")
+        return own_connection(*arguments)
+
+    monkeypatch.setattr(module, "own_connection", connect)
+    async with writing(StoreSink, enabled=True, batch_s=0.1) as it:
+        await it.until(lambda stats: stats["active"])
+        it.channel.put(quote(1))
+        await it.until(lambda stats: stats["spilled_events"] == 1)
+        await it.set(enabled=False)
+        await it.until(lambda stats: not stats["active"])
+        gone[0] = False
+        await it.until(lambda stats: stats["rows"] == 1)
+    assert len(rows(store, "book_ticker")) == 1
+
+
 async def test_only_chosen_symbols_and_kinds_are_stored_and_the_admin_is_followed(store: Store) -> None:
     async with writing(IngestSink, symbols="ETH/* !ETH/BTC", trades=False, batch_s=0.1) as it:
         await it.until(lambda stats: stats["active"])
@@ -257,4 +281,4 @@ async def test_while_it_is_behind_batches_become_larger_and_what_waits_stays_bou
                 most = max(most, it.sink.stats()["waiting"])
                 await asyncio.sleep(0.01)
         assert it.sink.stats()["batches"] < 30_000 / 500
-    assert most <= 3_000 + module.EVENTS_PER_TURN + 2_000
+    assert most <= 3_000 + module.EVENTS_PER_TURN + MOST_ROWS

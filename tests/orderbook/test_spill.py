@@ -17,7 +17,7 @@ ROOM = 10**9
 
 
 def drained(spill: Spill, most: int = 1) -> list[list[StoreEvent]]:
-    """What is replayed, batch by batch."""
+    """Batches as they are replayed."""
     found = []
     while spill:
         found.append(spill.oldest(most))

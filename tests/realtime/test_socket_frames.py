@@ -52,7 +52,9 @@ async def flooded(web: Web, token: str, path: str, frames: bytes) -> bytes:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("path", ["/ws/realtime_charts?filter=none", "/ws/scanner", "/ws/health"])
+@pytest.mark.parametrize(
+    "path", ["/ws/realtime_charts?filter=none", "/ws/scanner", "/ws/depth", "/ws/health"]
+)
 @pytest.mark.parametrize(
     "frames", [PING * 20_000, PONG * 20_000, FIRST + MORE * 20_000], ids=["pings", "pongs", "fragments"]
 )

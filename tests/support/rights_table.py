@@ -33,7 +33,11 @@ METHODS: Final = ("GET", "POST", "DELETE")
 NOBODY: Final = "anonymous"
 CSRF: Final = "c" * 32
 MESSAGE: Final = Message("title", "words", "info", "test", (), "", "key", 0)
-HELLO: Final = {"/ws/scanner": '{"type": "view"}', "/ws/health": '{"type": "symbols"}'}
+HELLO: Final = {
+    "/ws/scanner": '{"type": "view"}',
+    "/ws/depth": '{"type": "view", "id": "BTC/USDT|binance|bybit"}',
+    "/ws/health": '{"type": "symbols"}',
+}
 ACK: Final = '{"type": "ack", "seq": 0}'
 
 Headers = dict[str, str]

@@ -40,6 +40,7 @@ TRIALS: Final = (
     "tests/monitoring/alerts/test_delivery_one_message.py::test_the_next_message_goes",
     "tests/monitoring/test_observe.py",
     "tests/monitoring/test_quality_redis.py",
+    "tests/orderbook/test_ingest_command.py",
     "tests/realtime/scanner/test_socket.py",
     "tests/realtime/test_clock_shards.py",
     "tests/realtime/test_many_browsers.py",

@@ -16,7 +16,7 @@ from arbsite.celery import app
 from core.clock.moments import age_s
 from core.process.heartbeat import MISSING_AFTER_S
 from core.process.vitals import heartbeats
-from markets.follow.runtime import collector_statuses
+from markets.follow.runtime import CollectorRole, collector_statuses
 
 ANSWER_S = 5.0
 # Beat writes its schedule at the latest every three minutes and one loop; older means that it hangs.
@@ -31,8 +31,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take the part, and which one of several."""
-        parser.add_argument("part", choices=["web", "collector", "worker", "beat", "monitor"])
-        parser.add_argument("--shard", default="1/1", help="the collector's shard, as given to `collect`")
+        parser.add_argument("part", choices=["web", "collector", "ingest", "worker", "beat", "monitor"])
+        parser.add_argument("--shard", default="1/1", help="the shard, as given to the command")
         parser.add_argument(
             "--url", default=f"http://127.0.0.1:{settings.PORT}/healthz",
             help="the web process's sign of life (default: %(default)s, by the setting PORT)",
@@ -43,6 +43,7 @@ class Command(BaseCommand):
         checks: dict[str, Callable[[], str | None]] = {
             "web": lambda: web_problem(url),
             "collector": lambda: collector_problem(shard),
+            "ingest": lambda: collector_problem(shard, "ingest"),
             "worker": worker_problem,
             "beat": lambda: beat_problem(Path(settings.CELERY_BEAT_SCHEDULE_FILENAME)),
             "monitor": monitor_problem,
@@ -68,11 +69,11 @@ def web_problem(url: str) -> str | None:
         return f"--url: {url!r} is no address that can be asked: {error}"
 
 
-def collector_problem(shard: str) -> str | None:
+def collector_problem(shard: str, role: CollectorRole = "collector") -> str | None:
     """Why the collector of a shard is unhealthy: its status in Redis is missing (it expires in seconds), or
     is there for no other reason than that the clock was set back.
     """
-    statuses = {status.shard: status for status in collector_statuses()}
+    statuses = {status.shard: status for status in collector_statuses(role)}
     if (status := statuses.get(shard)) is not None:
         if age_s(time.time() - status.reported_ts_us / 1e6) is None:
             return f"shard {shard} has not reported since the clock was set back"

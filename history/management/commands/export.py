@@ -23,7 +23,14 @@ from core.web.refused import Refused
 from engine.charts.batch import Terms
 from history.lake.schema import CLOCK
 from history.lake.tables import Lake, LakeError
-from history.read.asked import exchange_named, instrument_named, market_named, pair_named, symbol_named
+from history.read.asked import (
+    exchange_named,
+    instrument_named,
+    market_named,
+    pair_named,
+    swaps_named,
+    symbol_named,
+)
 from history.read.exporting import FORMATS, finished_file, write_all
 from history.read.reader import LakeReader, Where
 from history.read.spreads import chart_points
@@ -100,7 +107,7 @@ class Command(BaseCommand):
     def _export(self, table: str, format: str, file: str | None, options: dict[str, Any]) -> int:
         self._check_given(options)
         reader = LakeReader(Lake.from_settings())
-        config = load_config()
+        config = load_config(swaps_named(*(options[name] for name in ("symbol", "exchange", "exchange2"))))
         names = _names(config, reader, table, options)
         start_us, end_us = _range(reader, table, names, options)
         where: Where = names | {"start_us": start_us, "end_us": end_us}

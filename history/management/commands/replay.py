@@ -104,7 +104,7 @@ class Command(BaseCommand):
         name += "" if assumed is None else f" {assumed}"
         with self._output(lake, name, options) as output:
             self._run(replay, recorded, (start_us, end_us), Pace(options["speed"]), output)
-            self._report(replay, recorded, assumed)
+            self._report(replay, recorded, assumed, config)
 
     def _run(
         self, replay: Replay, recorded: Recorded, when: tuple[int, int], pace: Pace, output: Output
@@ -174,8 +174,16 @@ class Command(BaseCommand):
         self.stdout.write(text)
         self.stdout.flush()
 
-    def _report(self, replay: Replay, recorded: Recorded, assumed: float | None) -> None:
+    def _report(
+        self, replay: Replay, recorded: Recorded, assumed: float | None, config: MarketConfig
+    ) -> None:
         counts = replay.counts
+        for row in config.filters:
+            if row.min_edge_bps is not None and row.my_size is not None:
+                self.stderr.write(
+                    f"Filter “{row.name}” asks for depth at {row.my_size:g} USDT, and no depth is recorded: "
+                    "it opened only what the best prices hold."
+                )
         self.stderr.write(
             f"{counts['quotes']} quotes made {counts['points']} points; "
             + ", ".join(

@@ -136,10 +136,8 @@ class Depth(ABC):
         """Whether a request is too much, which then takes nothing from the budget."""
         most, seconds = self.budget
         now = time.monotonic()
-        since = now - seconds * self.exchange.time_scale
-        if self.exchange.late_at > since:  # nobody knows when they were sent
-            self._asked.clear()
-        while self._asked and self._asked[0][0] <= since:
+        since = max(now - seconds * self.exchange.time_scale, self.exchange.late_at)
+        while self._asked and self._asked[0][0] <= since:  # of what waited nobody knows when it was sent
             self._asked.popleft()
         if sum(each for _, each in self._asked) + cost > most:
             return True

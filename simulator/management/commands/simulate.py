@@ -17,7 +17,7 @@ from simulator.faults import KINDS
 from simulator.server import Simulator
 from simulator.serving import serve
 
-_FAULTS = "\n".join(f"  {name:<13} {kind.text}" for name, kind in KINDS.items())
+_FAULTS = "\n".join(f"  {name:<16} {kind.text}" for name, kind in KINDS.items())
 
 _DESCRIPTION = """\
 Run the eight exchanges on this machine: REST and WebSocket, the same frames, heartbeats, limits and

@@ -4,6 +4,7 @@ import * as format from "../shared/format.js";
 import { gettext, plural, translate } from "../shared/i18n.js";
 import { write } from "../shared/page.js";
 import { request } from "../shared/requests.js";
+import { DepthLine } from "./depth.js";
 import { settlementWords } from "./words.js";
 
 const EVERY_MS = 10_000;
@@ -43,6 +44,7 @@ export class PairPanel {
   /** `changed()` is called when something else is to be drawn. */
   constructor(/** @type {() => void} */ changed) {
     this.asked = new Asked();
+    this.depth = new DepthLine();
     this.trade = document.getElementById("large-trade");
     this.distance = document.getElementById("large-distance");
     this.settlements = document.getElementById("large-settlements");
@@ -79,6 +81,7 @@ export class PairPanel {
   prepare(/** @type {import("./card.js").Card} */ card, /** @type {number} */ now) {
     const facts = this.asked.of(card.chart);
     card.size = this.size.validity.valid ? Number(this.size.value) : 0;
+    this.depth.show(card, now);
     card.past.measuring = this.distance.checked;
     card.past.settling = this.settlements.checked;
     card.past.coming = facts ? comingOf(facts, card, now) : [];

@@ -10,6 +10,7 @@ const TOP = 8;
 const RIGHT = 8;
 const ROOM = 1.25; // above what matters
 const FEW = 12; // levels shown where nothing crosses
+const STEPS = 40; // of the arrow keys, from none to all that is shown
 
 /**
  * What the curves are of: levels with their prices after fees, and the sizes that are marked.
@@ -36,6 +37,7 @@ export class Curves {
     /** @type {Drawn | null} */
     this.drawn = null;
     this.most = 0;
+    this.step = 0; // of the arrow keys
     readColours();
     watchTheme(() => {
       readColours();
@@ -44,6 +46,14 @@ export class Curves {
     new ResizeObserver(() => this.#paint()).observe(canvas);
     canvas.addEventListener("pointermove", ({ offsetY }) => pointed(this.#coinsAt(offsetY)));
     canvas.addEventListener("pointerleave", () => pointed(null));
+    canvas.addEventListener("blur", () => pointed(null));
+    canvas.addEventListener("keydown", (event) => {
+      const by = { ArrowUp: 1, ArrowDown: -1 }[event.key];
+      if (!by) return;
+      event.preventDefault();
+      this.step = Math.min(Math.max(this.step + by, 1), STEPS);
+      pointed((this.step / STEPS) * this.most);
+    });
   }
 
   /** @param {Drawn} drawn */
@@ -96,10 +106,10 @@ export class Curves {
  * @param {Drawn} drawn
  */
 function viewOf({ asks, bids, size, best, zero }) {
-  const totals = [asks, bids].map((side) => sum(side, side.length));
-  const few = Math.min(sum(asks, FEW), sum(bids, FEW));
+  const all = Math.max(...[asks, bids].map((side) => sum(side, side.length)));
+  const few = Math.max(sum(asks, FEW), sum(bids, FEW));
   const wanted = Math.max(size ?? 0, best ?? 0, zero ?? 0) * ROOM || few;
-  const most = Math.min(Math.max(wanted, Number.MIN_VALUE), Math.max(...totals, Number.MIN_VALUE));
+  const most = Math.min(wanted, all) || 1; // of an unknown book there is nothing
   const prices = [asks, bids].flatMap((side) => {
     const reached = levelAt(side, most);
     return side.length ? [side[0][0], side[Math.min(reached, side.length - 1)][0]] : [];

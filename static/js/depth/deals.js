@@ -1,26 +1,22 @@
 /** What the sizes of a way leave: average prices, edge and profit, side by side. */
 
 import * as format from "../shared/format.js";
-import { gettext, translate } from "../shared/i18n.js";
+import { gettext } from "../shared/i18n.js";
 import { write } from "../shared/page.js";
 import { exact } from "./levels.js";
 
 /** @type {[words: string, value: (deal: Depth.Deal, pair: Depth.Pair) => string][]} */
 const ROWS = [
-  [
-    gettext("Money spent"),
-    ({ quote, is_all }, { currency }) => atLeast(is_all, format.amount(quote, currency)),
-  ],
-  [gettext("Coins"), ({ coins }, { coin }) => `${exact(coins)} ${coin}`],
+  [gettext("Money spent"), ({ quote }, { currency }) => format.amount(quote, currency)],
+  [gettext("Coins"), ({ coins }, { coin }) => `${exact(Number(coins.toPrecision(5)))} ${coin}`],
   [gettext("Bought at"), ({ buy_average }) => exact(buy_average)],
   [gettext("Sold at"), ({ sell_average }) => exact(sell_average)],
   [gettext("Edge after fees"), ({ edge_bps }) => format.bps(edge_bps)],
   [gettext("Profit"), ({ profit }, { currency }) => format.gain(rounded(profit), currency)],
+  [gettext("More there"), ({ is_all }) => (is_all ? gettext("not known") : gettext("yes"))],
 ];
 
 const rounded = (/** @type {number} */ money) => (Math.abs(money) < 1e-9 ? 0 : money);
-const atLeast = (/** @type {boolean} */ more, /** @type {string} */ words) =>
-  more ? translate("%(words)s (all that is known)", { words }) : words;
 
 export class Deals {
   constructor(/** @type {HTMLTableElement} */ table) {
@@ -41,7 +37,7 @@ export class Deals {
       ROWS.forEach(([, value], number) => {
         const cell = this.rows[number].cells[place + 1];
         write(cell, deal ? value(deal, pair) : format.UNKNOWN);
-        cell.classList.toggle("gain", number > 3 && deal !== null && deal.profit > 1e-9);
+        cell.classList.toggle("gain", (number === 4 || number === 5) && deal !== null && deal.profit > 1e-9);
       });
     });
   }

@@ -8,6 +8,7 @@ import { names, write } from "../shared/page.js";
 import { socketPlace } from "../shared/place.js";
 import { request } from "../shared/requests.js";
 import { Feed } from "../shared/socket.js";
+import { toast } from "../shared/toast.js";
 import { Curves } from "./curves.js";
 import { Deals } from "./deals.js";
 import { exact, Levels } from "./levels.js";
@@ -257,12 +258,25 @@ function offerWays(/** @type {Depth.Pair} */ { legs }) {
 
 // --- what people do --------------------------------------------------------------------------
 
+async function follow(/** @type {Depth.Leg[]} */ legs) {
+  for (const { exchange, symbol } of legs) {
+    const { status, answer } = await request("POST", "/api/depth/follow", {
+      body: { exchange, symbol },
+      token: content.dataset.token,
+    });
+    if (status !== 200) return toast(answer.error ?? gettext("The server does not respond."));
+  }
+  toast(
+    gettext("The books are followed from now on, within the budget; the first levels come in a few seconds."),
+  );
+}
+
 function tick() {
   if (document.hidden) return;
   const now = feed.clock.now();
   connection.tick({ newest }, now);
   showLegs();
-  notice(depthNotice(connection, pair, id, misfit()));
+  notice(depthNotice(connection, pair, id, misfit(), follow));
 }
 
 function start() {

@@ -5,6 +5,8 @@ import { health, inAdmin, refused, signedOut, unreachable } from "../shared/noti
 import { names } from "../shared/page.js";
 import { prefixed } from "../shared/place.js";
 
+const { follows } = document.getElementById("content").dataset;
+
 /**
  * The notice there is to show, or null.
  *
@@ -12,9 +14,10 @@ import { prefixed } from "../shared/place.js";
  * @param {Depth.Pair | null | undefined} pair null: it is not compared
  * @param {string} id
  * @param {string} misfit
+ * @param {(legs: Depth.Leg[]) => void} follow has books followed from now on; of users who may not nothing offers it
  * @returns {Page.Notice | null}
  */
-export function depthNotice(connection, pair, id, misfit) {
+export function depthNotice(connection, pair, id, misfit, follow) {
   if (connection.state === "signed_out") return signedOut();
   if (connection.status.trouble === "unreachable") return unreachable();
   if (connection.status.trouble === "refused") return refused(connection.status.reason);
@@ -24,7 +27,7 @@ export function depthNotice(connection, pair, id, misfit) {
   const unknown = pair.legs.filter(({ state }) => state === "unknown");
   if (unknown.length) return notKnown(unknown);
   const missing = pair.legs.filter(({ state }) => state === "not followed");
-  return missing.length ? notFollowed(missing) : null;
+  return missing.length ? notFollowed(missing, follow) : null;
 }
 
 /** @type {(id: string) => Page.Notice} */
@@ -49,8 +52,8 @@ const notKnown = (legs) => ({
   actions: [health],
 });
 
-/** @type {(legs: Depth.Leg[]) => Page.Notice} */
-function notFollowed(legs) {
+/** @type {(legs: Depth.Leg[], follow: (legs: Depth.Leg[]) => void) => Page.Notice} */
+function notFollowed(legs, follow) {
   const search = encodeURIComponent(legs[0].symbol);
   return {
     heading: gettext("Only the best levels are known"),
@@ -58,6 +61,10 @@ function notFollowed(legs) {
       "The book of %(symbol)s is not followed on %(exchanges)s, so nothing is known behind the best bid and ask. Books are followed where an operator chooses them: by hand, by a filter, or for the best rows of the scanner.",
       { symbol: legs[0].symbol, exchanges: legs.map(({ exchange }) => names(exchange)).join(", ") },
     ),
-    actions: inAdmin(gettext("Choose books to follow"), `markets/instrument/?q=${search}`),
+    actions: [
+      ...(follows ? [/** @type {Page.Action} */ ([gettext("Follow them"), () => follow(legs)])] : []),
+      ...inAdmin(gettext("Choose books to follow"), `markets/instrument/?q=${search}`),
+      ...inAdmin(gettext("Rule and budget"), "markets/depthsettings/"),
+    ],
   };
 }

@@ -32,6 +32,7 @@ const list = new List({
     filter: whole,
     min_peak: number,
     min_duration: number,
+    min_profit: number,
     start: time,
     end: time,
   },
@@ -66,7 +67,7 @@ function showPeriod() {
 
 /** @param {Record<string, string | number | boolean>} more */
 function question(more) {
-  const { symbol, filter, min_peak, min_duration, open, exchanges, kind } = list.view;
+  const { symbol, filter, min_peak, min_duration, min_profit, open, exchanges, kind } = list.view;
   const period = periodOf(list.view, Date.now() / 1000);
   const parts = {
     symbol,
@@ -75,6 +76,7 @@ function question(more) {
     filter,
     min_peak,
     min_duration,
+    min_profit,
     open: open || "",
     ...period,
     ...more,
@@ -253,9 +255,27 @@ function writeRow(row, episode) {
   write(row.querySelector("td.peak"), format.bps(episode.peak_edge_bps));
   write(row.querySelector("td.mean"), format.bps(episode.mean_edge_bps));
   write(row.querySelector("td.fits"), format.amount(episode.peak_size, currency));
+  writeProfit(row.querySelector("td.profit"), episode.depth);
   write(row.querySelector("td.filter"), episode.filter);
   write(row.querySelector("td.why"), episode.open ? gettext("still open") : episode.reason);
   row.querySelector("td.why").title = episode.reason;
+}
+
+/** @type {(cell: HTMLElement, depth: Opportunities.Depth | null) => void} */
+function writeProfit(cell, depth) {
+  write(cell, depth ? format.gain(depth.best_profit, "USDT") : format.UNKNOWN);
+  if (!depth) {
+    cell.title = gettext("An order book was not followed, or not known.");
+    return;
+  }
+  const at = (/** @type {number} */ size, /** @type {number | null} */ profit) =>
+    `${format.amount(size, "USDT")}: ${profit === null ? gettext("unknown") : format.gain(profit, "USDT")}`;
+  cell.title = [
+    at(100, depth.profit_100),
+    at(1000, depth.profit_1000),
+    at(10_000, depth.profit_10000),
+    translate("best size %(at)s", { at: at(depth.best_size, depth.best_profit) }),
+  ].join("\n");
 }
 
 /** @param {Opportunities.Line} line */

@@ -30,22 +30,24 @@ SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((BASE_DIR / "docker-compose
 ]
 NETWORKS: dict[str, Any] = yaml.safe_load((BASE_DIR / "docker-compose.yml").read_text())["networks"]
 COLLECTORS = {"collector-1", "collector-2"}
+READERS = {*COLLECTORS, "ingest"}
+"""What reads exchanges."""
 
 # Each secret, and the services that have a use for it. docs/security.md says what for.
 MAY_KNOW = {
     "SECRET_KEY": {"web", "migrate"},
     "SECRET_KEY_FALLBACKS": {"web", "migrate"},
-    "SEALING_KEY_PROXIES": {*COLLECTORS, "worker"},
+    "SEALING_KEY_PROXIES": {*READERS, "worker"},
     "SEALING_KEY_CHANNELS": {"monitor"},
     "EXCHANGE_KEYS_": {"worker"},
-    "OUTBOUND_PROXY": {*COLLECTORS, "worker"},
+    "OUTBOUND_PROXY": {*READERS, "worker"},
     "METRICS_TOKEN": {"web"},
     "POSTGRES_PASSWORD": {"postgres"},
     "DATABASE_PASSWORD": {"postgres"},
-    "DATABASE_URL": {"migrate", "web", *COLLECTORS, "worker", "monitor"},
+    "DATABASE_URL": {"migrate", "web", *READERS, "worker", "monitor"},
     "REDIS_PASSWORD": {"redis"},
     "REDISCLI_AUTH": {"redis"},
-    "REDIS_URL": {"migrate", "web", *COLLECTORS, "worker", "beat", "monitor"},
+    "REDIS_URL": {"migrate", "web", *READERS, "worker", "beat", "monitor"},
     "AWS_ACCESS_KEY_ID": {"web", *COLLECTORS, "worker", "monitor"},
     "AWS_SECRET_ACCESS_KEY": {"web", *COLLECTORS, "worker", "monitor"},
     "GF_SECURITY_ADMIN_PASSWORD": {"grafana"},

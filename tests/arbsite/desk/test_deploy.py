@@ -47,8 +47,8 @@ def test_make_says_which_python_it_needs() -> None:
 
 def test_compose_has_every_part_each_with_a_healthcheck() -> None:
     assert set(SERVICES) == {
-        "postgres", "redis", "migrate", "web", "collector-1", "collector-2", "worker", "beat", "monitor",
-        "prometheus", "alertmanager", "grafana",
+        "postgres", "redis", "migrate", "web", "collector-1", "collector-2", "ingest", "worker", "beat",
+        "monitor", "prometheus", "alertmanager", "grafana",
     }  # fmt: skip
     for name, service in SERVICES.items():
         assert service["healthcheck"]["test"][0] in {"CMD", "CMD-SHELL"}, name

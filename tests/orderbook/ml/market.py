@@ -15,7 +15,7 @@ from history.lake.tables import Lake
 from markets.events import Quote, Side, Trade
 from orderbook.ingest.events import Top5
 from orderbook.ingest.writer import Writer
-from orderbook.store.plain import PlainEngine
+from orderbook.store.choice import engine_of
 from tests.support.lakes.lake_data import write
 
 KEYS = [(symbol, exchange) for symbol in ("BTC/USDT", "ETH/USDT") for exchange in ("bybit", "gate", "okx")]
@@ -68,10 +68,10 @@ def _second(chance: random.Random, key: tuple[str, str], start_us: int, mid: flo
 
 def store_events(store: psycopg.Connection[Any], events: Events, *, roll_up: bool = True) -> None:
     """Write events as ingest does; second bars are renewed if asked."""
-    Writer(PlainEngine()).write(store, events)
+    Writer(engine_of(store)).write(store, events)
     if roll_up:
         for table in ("book_ticker", "trades"):
-            while PlainEngine().roll_up(store, table, 1000):
+            while engine_of(store).roll_up(store, table, 1000):
                 pass
 
 

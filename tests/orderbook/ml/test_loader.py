@@ -1,6 +1,6 @@
 """The loader: yesterday, past days and now, out of PostgreSQL and out of the lake."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +123,16 @@ async def test_a_quote_is_carried_on_for_ten_seconds_and_is_unknown_after(
     assert back["rsi_14"].null_count() == back["realised_volatility_60_bps"].null_count() == len(back) > 0
 
 
+async def test_bars_of_several_days_with_some_columns(store: psycopg.Connection[Any], tmp_path: Path) -> None:
+    events = [event for day in (1, 2, 3) for event in walk(TODAY - timedelta(days=day), 5, day)]
+    store_events(store, events)
+    for place in (dsn(), lake_of(tmp_path, events).url):
+        async with MLDataLoader(place, at(TODAY)) as loader:
+            bars = await loader.get_training_data(["BTC/USDT"], days_back=2, columns=["bid", "mid_low"])
+        assert bars.columns == ["symbol", "exchange", "second", "available_at", "bid", "mid_low"]
+        assert bars["second"].dt.date().unique().sort().to_list() == [date(2026, 3, 3), date(2026, 3, 4)]
+
+
 async def test_pandas_on_request(store: psycopg.Connection[Any]) -> None:
     store_events(store, walk(NOON, 5))
     async with MLDataLoader(dsn(), at(TODAY)) as loader:
@@ -166,6 +176,8 @@ async def test_wrong_arguments_are_refused_by_name(store: psycopg.Connection[Any
             await loader.get_training_data("BTC/USDT")
         with pytest.raises(ValueError, match="days_back: 0"):
             await loader.get_ml_features(["BTC/USDT"], days_back=0)
+        with pytest.raises(ValueError, match=r"columns: \['bit'\] are not among bid, "):
+            await loader.get_training_data(["BTC/USDT"], columns=["bid", "bit"])
         with pytest.raises(ValueError, match="minutes: 61"):
             await loader.get_real_time_features(["BTC/USDT"], minutes=61)
     with pytest.raises(RuntimeError, match="async with"):

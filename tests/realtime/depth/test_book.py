@@ -19,7 +19,7 @@ steps = st.lists(
 
 
 class Collector:
-    """What a shard says: of every message what all books are after it."""
+    """A shard that says something, and of every message what all books are after it."""
 
     def __init__(self) -> None:
         self.seq = 100

@@ -41,7 +41,7 @@ def put(books: LiveBooks, key: Key, bids: list[Level], asks: list[Level]) -> Non
 
 
 async def shown(publisher: DepthPublisher, book: DepthBook) -> None:
-    """What a late joiner knows."""
+    """Give a late joiner everything: it reads the states."""
     await publisher.flush()
     redis = async_redis()
     book.learn(await wire.read_states(redis))

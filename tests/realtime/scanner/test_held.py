@@ -245,11 +245,13 @@ def test_what_is_shown_beside_the_edge_is_of_the_edge_s_moment() -> None:
 
 
 def test_the_csv_has_the_columns_behind_those_that_were_there() -> None:
-    page = page_of(table_of(), net="show", hold=6.0)
+    page = page_of(table_of(), net="show", hold=6.0, size=50.0)
     line = dict(zip(COLUMNS, _csv_row(page.head, page.rows["BTC/USDT|binance:swap|bybit:swap"]), strict=True))
-    assert list(line)[-5:] == [
+    assert list(line)[-11:] == [
         "net_exit_zero_bps", "net_exit_now_bps", "net_exit_median_bps", "funding_bps", "held_hours",
+        "edge_at_size_bps", "profit_at_size", "size_to_zero_edge", "size_reached", "size_of", "my_size_usdt",
     ]  # fmt: skip
+    assert (line["size_of"], line["my_size_usdt"]) == ("top", "50.0")
     assert (line["funding_bps"], line["held_hours"], line["net_exit_median_bps"]) == ("5.0", "6.0", None)
 
 

@@ -198,7 +198,7 @@ def test_the_csv_says_the_same_as_the_page() -> None:
     scan = scan_of(config, {(leg.exchange, leg.symbol): 100.0 + n for n, leg in enumerate(config.listings)})
     table.take(scan, table.match(scan), 1.0, False)
     table.refresh()
-    page = make_page(View(table, Query(net="show")), slice(0, 50), 1, 0)
+    page = make_page(View(table, Query(net="show", size=50.0)), slice(0, 50), 1, 0)
     lines = [dict(zip(COLUMNS, _csv_row(page.head, row), strict=True)) for row in page.rows.values()]
     edges = [line["edge_bps"] for line in lines]
     assert edges == sorted(edges, reverse=True)

@@ -146,6 +146,17 @@ async def test_ids_of_all_begin_again_where_they_do_and_go_on_elsewhere(sim: Sim
         assert gate.levels() == gate.same(view)
 
 
+@pytest.mark.parametrize("key", ["okx:swap", "gate:swap", "kucoin:swap", "mexc:swap"])
+async def test_a_book_is_sized_in_new_contracts_at_once(sim: Simulator, key: str) -> None:
+    async with following(sim, key) as follower:
+        before = await follower.meet()
+        sim.inject(f"{key}/{follower.symbol}:contract-size={follower.coins * 1_000}")
+        await follower.moved()
+        after = await follower.meet()
+        assert max(float(size) for _, size in after.bids) < min(float(size) for _, size in before.bids)
+        assert follower.levels() == follower.same(after)
+
+
 def test_every_fault_is_in_the_document() -> None:
     text = (settings.BASE_DIR / "docs" / "simulator.md").read_text()
     assert [kind for kind in KINDS if f"`{kind}`" not in text] == []
