@@ -85,7 +85,11 @@ def refused_symbols(now: Look, _limits: object) -> Iterator[Finding]:
     for exchange, refusals in _refusals(now).items():
         for (symbol, channel), refusal in list(refusals.items())[:NAMED]:
             age_s = max(0.0, (now.at_us - refusal["since_us"]) / 1e6)
-            what = {"trade": f"trades of {symbol}", "funding": f"funding of {symbol}"}.get(channel, symbol)
+            what = {
+                "trade": f"trades of {symbol}",
+                "funding": f"funding of {symbol}",
+                "depth": f"the order book of {symbol}",
+            }.get(channel, symbol)
             yield Finding(
                 "symbol_refused", f"{what} on {exchange}", "warning", refusal["since_us"],
                 f"{now.called(exchange)} has refused {what} for {lasted(age_s)}: "
@@ -144,6 +148,54 @@ def failing_polls(now: Look, _limits: object) -> Iterator[Finding]:
             "the rates) is unknown ten minutes after it was said last.",
             round(age_s, 1),
         )  # fmt: skip
+
+
+UNKNOWN_AFTER_S: Final = 60.0
+"""A book that is not known for so long is not merely being read again."""
+
+
+@finds()
+def books(now: Look, _limits: object) -> Iterator[Finding]:
+    """Order books beyond the budget, that stay unknown, or whose exchange does not answer requests."""
+    for collector in now.collectors:
+        if refused := collector.books.get("refused"):
+            named = ", ".join(collector.books["refused_books"][:3])
+            yield Finding(
+                "configuration", f"order books of collector {collector.shard}", "warning", now.at_us,
+                f"{counted(refused, 'order book')} beyond the budget of {collector.books['most']} of "
+                f"collector {collector.shard}: the edge of a size is unknown there ({named} …).",
+                "Raise the budget in the admin, Markets, Order book settings, follow fewer (filters, pinned "
+                "instruments, best routes), or run more collectors.",
+                float(refused),
+            )  # fmt: skip
+        for exchange, feed in collector.exchanges.items():
+            yield from _books_of(now, exchange, feed.get("books", {}))
+
+
+def _books_of(now: Look, exchange: str, books: dict[str, Any]) -> Iterator[Finding]:
+    name = now.called(exchange)
+    if failing := books.get("snapshots_failing"):
+        age_s = max(0.0, (now.at_us - failing["since_us"]) / 1e6)
+        yield Finding(
+            "polls_failed", f"order books on {exchange}", "warning", failing["since_us"],
+            f"{name} has not answered requests of whole books for {lasted(age_s)}: "
+            f"{isolated(failing['reason'].rstrip('.'))}. Asked {counted(failing['times'], 'time')}.",
+            "It is asked again by itself, when the exchange said or at growing pauses; books that wait "
+            "for an answer are unknown meanwhile.",
+            round(age_s, 1),
+        )  # fmt: skip
+    for each in books.get("unknown", ()):
+        age_s = (now.at_us - each["since_us"]) / 1e6
+        if age_s > UNKNOWN_AFTER_S:
+            yield Finding(
+                "symbol_refused", f"order book of {each['symbol']} on {exchange}", "warning",
+                each["since_us"],
+                f"The order book of {each['symbol']} on {name} has been unknown for {lasted(age_s)}: "
+                f"{isolated(each['reason'])}.",
+                "It is asked for again by itself; the edge of a size is unknown there. If it stays so, look "
+                "for refusals of the exchange, or follow fewer books.",
+                round(age_s, 1),
+            )  # fmt: skip
 
 
 def _refusals(now: Look) -> dict[str, dict[tuple[str, str], dict[str, Any]]]:
