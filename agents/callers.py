@@ -1,4 +1,4 @@
-"""Who asks: a user with the credential that lets them in, for as long as it is good."""
+"""Callers: users with the credential that lets them in, for as long as it is good."""
 
 from collections.abc import Awaitable, Callable
 

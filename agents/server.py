@@ -46,9 +46,8 @@ def tools(who: Who) -> list[Tool]:
     ask = Ask(who)
     market, past, now, learning = MarketTools(ask), PastTools(ask), NowTools(ask), LearningTools(ask)
     return [
-        now.health, market.exchanges, market.symbols, market.routes, market.why, market.books, past.opportunities,
-        past.history, past.bars, now.funding, now.funding_net,
-        learning.features,
+        now.health, market.exchanges, market.symbols, market.routes, market.why, market.books,
+        past.opportunities, past.history, past.bars, now.funding, now.funding_net, learning.features,
     ]  # fmt: skip
 
 

@@ -2,11 +2,11 @@
 
     nice python benchmarks/ml_loader.py [--symbols 200]
 
-Fills a day of second bars of 200 symbols (25 coins on 8 exchanges, 17.3 million rows, every tenth second with a
-trade), 30 days of another one, and quotes of the last minutes that are not rolled up yet, 500 a second. Then it
-loads them through `MLDataLoader`, and the 30 days by psycopg and, where it is installed, connectorx. Beside each
-time it prints the CPU that loader and PostgreSQL took, for a machine that had something else to do, too. Takes
-2 to 4 minutes on two idle cores and 6 GB of disk.
+Fills a day of second bars of 200 symbols (25 coins on 8 exchanges, 17.3 million rows, every tenth second
+with a trade), 30 days of another one, and quotes of the last minutes that are not rolled up yet, 500 a
+second. Then it loads them through `MLDataLoader`, and the 30 days by psycopg and, where it is installed,
+connectorx. Beside each time it prints the CPU that loader and PostgreSQL took, for a machine that had
+something else to do, too. Takes 2 to 4 minutes on two idle cores and 6 GB of disk.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
@@ -133,10 +134,9 @@ async def measure(dsn: str, symbols: int) -> dict[str, Any]:
         print(f"a day of {symbols} symbols: {len(day):,} rows, all columns, {figures['day_s']:.1f} s")
         del day
         for name, columns in (("month_s", ("bid", "ask")), ("month_mids_s", MIDS), ("month_all_s", None)):
-            more = {} if columns is None else {"columns": columns}
+            more: dict[str, Any] = {} if columns is None else {"columns": columns}
             rounds = [
-                await timed(lambda more=more: loader.get_training_data(["LONG/USDT"], 30, **more))
-                for _ in range(3)
+                await timed(partial(loader.get_training_data, ["LONG/USDT"], 30, **more)) for _ in range(3)
             ]
             figures[name] = median(took for took, _frame in rounds)
             rows = len(rounds[0][1])

@@ -1,4 +1,4 @@
-"""What can be traded where, what it costs now, and why an edge does not count."""
+"""Markets, the routes between them now, and why an edge does not count."""
 
 from typing import Annotated, Any, Literal
 

@@ -10,7 +10,7 @@ from agents.tools.fields import DEFAULT_ROWS, Cursor, ExchangeName, Exchanges, S
 
 
 class NowTools:
-    """What holds now, besides prices."""
+    """Funding and health."""
 
     def __init__(self, ask: Ask) -> None:
         self.ask = ask

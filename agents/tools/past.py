@@ -34,7 +34,7 @@ _ADDRESSES: Final = {
 
 
 class PastTools:
-    """What was recorded."""
+    """Records of the lake, the store and PostgreSQL."""
 
     def __init__(self, ask: Ask) -> None:
         self.ask = ask

@@ -26,7 +26,7 @@ class Held(Struct, frozen=True):
 
 
 class Depth(Struct, frozen=True):
-    """What is known of one book now; `problem` says in words why its levels are not, empty: they are known.
+    """Knowledge of one book now; `problem` says in words why its levels are not, empty: they are known.
 
     `born_s` is when it was updated last, s of the reader's monotonic clock; None: never.
     """

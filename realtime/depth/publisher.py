@@ -123,7 +123,7 @@ async def _ladders(books: Mapping[Key, Book]) -> dict[Key, Ladder]:
 
 
 def _look(book: Book, now_mono_ns: int) -> Look:
-    """What differs whenever a book's ladder does."""
+    """Mark that differs whenever a book's ladder does."""
     silent = not book.resyncing and book.is_silent(now_mono_ns)
     return book.epoch, book.updated_mono_ns, "silent" if silent else book.resyncing
 

@@ -1,4 +1,4 @@
-"""What keeps a web process' ladders fresh: the frames of all shards, and their states."""
+"""Tasks that keep a web process' ladders fresh: by the frames of all shards, and their states."""
 
 import asyncio
 import logging

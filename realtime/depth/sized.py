@@ -163,7 +163,7 @@ class Sized:
 
     @property
     def of(self) -> NDArray[np.uint8]:
-        """What each row's figures are of, see `OF`."""
+        """Source of each row's figures, see `OF`."""
         found = np.full(len(self._lost), TOP, np.uint8)
         found[self._walked], found[self._lost] = BOOK, UNKNOWN
         return found

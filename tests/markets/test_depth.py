@@ -1,4 +1,4 @@
-"""Which order books are wanted: pinned ones, those of filters, and the rule; and the pages that say so."""
+"""Order books that are wanted: pinned ones, those of filters, and the rule; and the pages that say so."""
 
 import pytest
 from django.contrib.admin.models import LogEntry

@@ -39,7 +39,7 @@ class Look(Struct):
 
 
 class Samples:
-    """What was exported, by name and labels."""
+    """Exported values, by name and labels."""
 
     def __init__(self) -> None:
         self.found: dict[tuple[str, ...], float] = {}

@@ -1,4 +1,4 @@
-"""Which books a process follows, and which its budget has no room for."""
+"""Books that a process follows, and those its budget has no room for."""
 
 from hypothesis import given
 from hypothesis import strategies as st
