@@ -149,7 +149,8 @@ async def measure(dsn: str, symbols: int) -> dict[str, Any]:
             live.append(took * 1000)
         figures["live_ms"], figures["live_worst_ms"] = median(live), max(live)
         print(
-            f"live features of {symbols} symbols, {len(frame):,} rows: first {figures['live_first_s']:.2f} s, "
+            f"live features of {symbols} symbols, {len(frame):,} rows: "
+            f"first {figures['live_first_s']:.2f} s, "
             f"then {figures['live_ms']:.0f} ms (median of {LIVE_CALLS}, worst {max(live):.0f})"
         )
     return figures | peers(dsn, symbols + 1)

@@ -1,4 +1,4 @@
-"""What is unhealthy of order books, with what to do about it."""
+"""Findings about order books, with what to do about each."""
 
 from types import SimpleNamespace
 from typing import Any
