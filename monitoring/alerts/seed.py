@@ -41,6 +41,7 @@ RULES: Final[tuple[dict[str, Any], ...]] = (
     {"name": "Lake cannot be written", "what": What.LAKE_WRITE, "severity": _CRITICAL, "for_s": 5,
      "clear_after_s": 30},
     {"name": "Store not written", "what": What.STORE_WRITE, "for_s": 30, "clear_after_s": 30},
+    {"name": "Upkeep of the store late", "what": What.STORE_UPKEEP, "remind_minutes": _DAY_MINUTES},
     {"name": "Maintenance late", "what": What.MAINTENANCE_LATE, "remind_minutes": _DAY_MINUTES},
     {"name": "Disk fills up", "what": What.DISK, "severity": _CRITICAL, "remind_minutes": _DAY_MINUTES},
     {"name": "Alert channel does not work", "what": What.ALERT_DELIVERY, "for_s": 30},

@@ -130,7 +130,7 @@ def test_a_small_volume_is_not_shown_as_none() -> None:
 
 
 def test_the_csv_writes_every_number_out() -> None:
-    head = Head(1, 1, 1, net=True)
+    head = Head(1, 1, 1, net=True, size=1000.0)
     cells = dict.fromkeys(head.cells, None) | {
         "symbol": "SOL/BTC", "exchange1": "okx", "exchange2": "gate", "sell": 1,
         "edge": -0.1, "size": 3e-8, "volume1": 1.5e17, "volume2": 0.00012

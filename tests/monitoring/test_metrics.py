@@ -259,7 +259,7 @@ def test_tasks_are_counted_where_they_run_and_read_in_the_worker() -> None:
 
 @pytest.mark.django_db
 def test_the_web_answers_the_token_and_those_who_may_and_nobody_else(
-    client: Client, monkeypatch: pytest.MonkeyPatch
+    client: Client, empty_redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "METRICS_TOKEN", "open-sesame")
     trader = User.objects.create_user("trader", password="a long enough one")

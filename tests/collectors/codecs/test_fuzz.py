@@ -2,6 +2,7 @@
 
 import json
 from decimal import Decimal
+from math import inf
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from collectors.exchanges.bingx import inflated
 from collectors.exchanges.order import Order
 from collectors.management.commands.decode import as_printed
 from core.names.market_keys import exchange_of
-from markets.events import Funding, MarkPrice, Quote, StreamState, Trade
+from markets.events import BookUpdate, Funding, MarkPrice, Quote, StreamState, Trade
 from tests.support.exchanges.codec_frames import gzipped
 from tests.support.exchanges.swap_frames import EVERY_QUOTE, EVERY_TRADE, SAID, made
 
@@ -60,6 +61,8 @@ def check(codec: Codec, frame: bytes | str) -> None:
             rates = (event.rate, event.settled_rate, event.cap, event.floor)
             assert all(rate is None or -0.5 < rate < 0.5 for rate in rates)
             assert event.interval_s is None or 60 <= event.interval_s <= 7 * 86_400
+        elif isinstance(event, BookUpdate):  # a digit in a topic's name makes it one of depth
+            assert all(0 < price < inf and 0 <= size < inf for price, size in (*event.bids, *event.asks))
         else:
             assert isinstance(event, Control) or (isinstance(event, Trade) and event.price > 0 < event.size)
 

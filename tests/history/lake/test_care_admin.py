@@ -115,7 +115,7 @@ def test_the_list_asks_no_query_per_table(pages: Client, lake: Lake) -> None:
     with CaptureQueriesContext(connection) as queries:
         text(pages, TABLES)
 
-    assert len(queries) <= 12
+    assert len(queries) <= 13
 
 
 def test_the_days_kept_are_edited_in_place_and_refused_when_they_cannot_be(pages: Client) -> None:
