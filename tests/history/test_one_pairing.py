@@ -89,7 +89,7 @@ def exported(lake: Lake, market: MarketConfig, format: str, *exchanges: str, end
     within = ["--from", shown_time(START_US), "--to", shown_time(end_us + 1_000_000)]
     with (
         override_settings(LAKE_URL=lake.url),
-        patch.object(export_module, "load_config", lambda: market),
+        patch.object(export_module, "load_config", lambda *_: market),
     ):
         call_command("export", "spreads", *asked, *within, "--format", format, "-o", str(path))
     read: Any = {"csv": pl.read_csv, "ndjson": pl.read_ndjson, "parquet": pl.read_parquet}[format]
