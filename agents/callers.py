@@ -79,7 +79,7 @@ class TokenVerifier:
         except InvalidToken:
             return None
         caller = Caller(found.user, credential_of(found))
-        return Verified(token="", client_id=str(found.user.pk), scopes=[], caller=caller)
+        return Verified(token=found.hint, client_id=str(found.user.pk), scopes=[], caller=caller)
 
 
 async def of_request() -> Caller:
