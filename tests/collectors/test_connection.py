@@ -234,7 +234,8 @@ class TestBreaker:
         async with Running(exchange, "abcd", timing, topics_per_connection=2) as running:
             await until(lambda: running.feed.status()["state"] == "breaker open")
             await asyncio.sleep(0.2)
-        assert exchange.connects == 4
+        under_way = 3  # what the other lines had begun as the fourth one failed
+        assert 4 <= exchange.connects <= 4 + under_way
 
 
 class TestLines:
