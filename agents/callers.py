@@ -1,6 +1,7 @@
 """Callers: users with the credential that lets them in, for as long as it is good."""
 
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Iterable
 
 from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
@@ -12,6 +13,8 @@ from pydantic import ConfigDict
 
 from accounts.access.rights import Credential, fingerprint
 from accounts.tokens.tokens import InvalidToken, credential_of, good_token
+
+logger = logging.getLogger(__name__)
 
 Who = Callable[[], Awaitable["Caller"]]
 
@@ -44,8 +47,8 @@ def local_user(name: str) -> User:
     return several[0]
 
 
-def _there_are(users: object) -> str:
-    names = ", ".join(user.username for user in users)  # type: ignore[attr-defined]
+def _there_are(users: Iterable[User]) -> str:
+    names = ", ".join(user.username for user in users)
     return f"there are {names}" if names else "there are none: `manage.py createsuperuser` makes one"
 
 
@@ -76,7 +79,8 @@ class TokenVerifier:
         """The caller of a good token; None refuses with 401."""
         try:
             found = await database_sync_to_async(good_token)(token)
-        except InvalidToken:
+        except InvalidToken as problem:
+            logger.warning("a request is refused: %s", problem)
             return None
         caller = Caller(found.user, credential_of(found))
         return Verified(token=found.hint, client_id=str(found.user.pk), scopes=[], caller=caller)

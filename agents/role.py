@@ -24,10 +24,9 @@ HOW: Final = (
 )
 _OPTIONS: Final = f"-c role={READER} -c default_transaction_read_only=on"
 
-CLOSED: Final = ("sessions", "otp_static", "otp_totp", "axes", "audit", "admin")
-"""Apps of whose tables it reads none: sessions and codes sign people in, the audit is for few."""
-CLOSED_TABLES: Final = ("monitoring_alertchannel", "monitoring_delivery")
-"""Sealed secrets of channels, and what was sent to whom."""
+OPEN_APPS: Final = ("auth", "contenttypes", "markets", "opportunities", "orderbook", "history", "realtime")
+OPEN_TABLES: Final = ("accounts_mysize", "monitoring_healthlimits")
+"""Tables that the tools read. What is added to the desk is closed to them until somebody opens it here."""
 
 
 class NoReader(Exception):
@@ -44,21 +43,16 @@ def grant_reading(using: str) -> None:
             if not cursor.fetchone()[0]:
                 logger.warning("agents' tools have no database role %s yet: %s", READER, HOW)
                 return
-            for statement in _grants(*_missing(cursor, connection.introspection.table_names(cursor))):
+            for statement in _grants(*_missing(cursor)):
                 cursor.execute(statement)
     except DatabaseError as problem:
         logger.warning("agents' tools may not read everything: %s: %s", problem, HOW)
 
 
-def readable(table: str) -> bool:
-    """Whether agents may read a table of the schema `public`."""
-    closed = {
-        model._meta.db_table
-        for label in CLOSED
-        if apps.is_installed(label) or label in apps.app_configs
-        for model in apps.get_app_config(label).get_models(include_auto_created=True)
-    }
-    return table not in closed and table not in CLOSED_TABLES and not table.startswith("audit")
+def readable() -> list[str]:
+    """Tables of the schema `public` that agents may read."""
+    models = (model for label in OPEN_APPS for model in apps.get_app_config(label).get_models(True))
+    return [*(model._meta.db_table for model in models if model._meta.managed), *OPEN_TABLES]
 
 
 def become_reader(using: str = "default") -> None:
@@ -78,9 +72,9 @@ def become_reader(using: str = "default") -> None:
         raise
 
 
-def _missing(cursor: Any, tables: Iterable[str]) -> tuple[list[str], bool]:
+def _missing(cursor: Any) -> tuple[list[str], bool]:
     """Tables that the role should read and does not yet, and whether the store is yet to be opened to it."""
-    cursor.execute(_MAY_NOT, [READER, [table for table in tables if readable(table)]])
+    cursor.execute(_MAY_NOT, [READER, readable()])
     lacking = [table for (table,) in cursor.fetchall()]
     cursor.execute("SELECT NOT has_schema_privilege(%s, %s, 'USAGE')", [READER, SCHEMA])
     return lacking, cursor.fetchone()[0]

@@ -1,6 +1,7 @@
 """The tools behind the Model Context Protocol, on a terminal's pipes or over HTTP."""
 
 import logging
+import socket
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any, Final
@@ -29,6 +30,8 @@ logger = logging.getLogger(__name__)
 Tool = Callable[..., Awaitable[Any]]
 
 PATH: Final = "/mcp"
+MOST_AT_ONCE: Final = 64
+"""Connections of the HTTP server; further ones get 503."""
 READS: Final = ToolAnnotations(
     read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
 )
@@ -78,14 +81,12 @@ async def serve_http(host: str, port: int, public_url: str) -> None:
         transport_security=_names(url, host, port),
     )
     config = uvicorn.Config(
-        app, host=host, port=port, log_config=None, access_log=False, limit_concurrency=MOST_AT_ONCE,
+        app, log_config=None, access_log=False, limit_concurrency=MOST_AT_ONCE,
         timeout_keep_alive=30, timeout_graceful_shutdown=5, ws="none",
     )  # fmt: skip
-    await uvicorn.Server(config).serve()
-
-
-MOST_AT_ONCE: Final = 64
-"""Connections of the HTTP server; further ones get 503."""
+    # Bound here: uvicorn ends the process where it cannot, without words of ours.
+    with socket.create_server((host, port), reuse_port=False) as listening:
+        await uvicorn.Server(config).serve([listening])
 
 
 def _names(url: str, host: str, port: int) -> TransportSecuritySettings:

@@ -79,7 +79,7 @@ def daphne(port: int | None = None, log: Path | None = None, **environment: str)
             stderr=written,
         )
     try:
-        _wait_for_port(port, process)
+        wait_for_port(port, process)
         yield Web(port, process)
     finally:
         if process.poll() is None:
@@ -87,17 +87,18 @@ def daphne(port: int | None = None, log: Path | None = None, **environment: str)
         process.wait(START_S)
 
 
-def _wait_for_port(port: int, process: "subprocess.Popen[bytes]") -> None:
+def wait_for_port(port: int, process: "subprocess.Popen[bytes]") -> None:
+    """Return once a server that was started listens."""
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise RuntimeError(f"daphne ended with {process.returncode}")
+            raise RuntimeError(f"it ended with {process.returncode}")
         with socket.socket() as probe:
             probe.settimeout(0.2)
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.05)
-    raise RuntimeError("daphne does not listen")
+    raise RuntimeError("it does not listen")
 
 
 async def eventually(condition: Callable[[], Any], what: str, seconds: float = DEADLINE_S) -> Any:
