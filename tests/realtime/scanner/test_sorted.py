@@ -114,7 +114,7 @@ async def test_every_message_is_sorted_by_what_it_shows(
         places = {id: place for place, id in enumerate(pages.book.table.ids)}
         prices = {(leg.exchange, leg.symbol): 100.0 for leg in config.listings}
         browser = Browser()
-        viewer = ScanViewer(1, browser, pages, lambda closed: None)
+        viewer = ScanViewer(browser, pages, lambda closed: None)
         scan = scan_of(config, prices)
         scan.received_s = clock.now_s
         pages.book.learn({"1/1": scan})
