@@ -1,4 +1,4 @@
-"""What collectors publish reaches a web process whatever else comes over the channel."""
+"""Frames of a collector reach a web process, whatever else comes over the channel."""
 
 import asyncio
 from collections import Counter

@@ -22,7 +22,7 @@ from realtime.scanner.table import STATES, ScanTable
 from realtime.scanner.view import Query, SortKey, View
 from realtime.scanner.viewer import ScanViewer
 from tests.realtime.scanner.test_order import Clock
-from tests.support.scan_data import EXCHANGES, listing, market, scan_of
+from tests.support.scan.data import EXCHANGES, listing, market, scan_of
 
 SYMBOLS = ("BTC/USDT", "ETH/USDT", "SOL/USDT")
 KEYS = get_args(SortKey)
