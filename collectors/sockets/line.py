@@ -118,7 +118,7 @@ class Line:
     def has_room(self, instrument: InstrumentConfig) -> bool:
         """Whether the topics of one more instrument are within what one connection carries."""
         every = (len(self.instruments) + 1) * len(self.topics_of(instrument))
-        return not self.instruments or every <= self._exchange.sheet.topics_per_connection
+        return not self.instruments or every <= self._exchange.sheet.per_connection(self._leading)
 
     def add(self, instrument: InstrumentConfig) -> None:
         """Carry one more instrument; subscribed by `run`."""

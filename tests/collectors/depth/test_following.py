@@ -10,6 +10,7 @@ import pytest
 
 from collectors.books import LiveBooks
 from collectors.books import market as market_books
+from collectors.exchanges.sheet import Depth
 from collectors.feed import Feed
 from collectors.sockets.turns import Turns
 from engine.books.book import Book
@@ -31,10 +32,9 @@ from tests.support.exchanges.tiny_exchange import TIMING, Recorder, instruments,
 class Desk:
     """A feed of the exchange with books of some of its instruments, and a sink that applies what it gets."""
 
-    def __init__(self, exchange: BookExchange, per_second: float) -> None:
+    def __init__(self, exchange: BookExchange, depth: Depth) -> None:
         self.exchange = exchange
         self.live, self.applied, self.recorder = LiveBooks(), Applied(), Recorder()
-        depth = BookCodec.sheet.depth._replace(snapshots_per_second=per_second)
         codec = book_codec(PUSHED if exchange.pushes else ASKED, depth=depth)
         self.feed = Feed(codec, exchange.config, self._take, TIMING, Turns(), self.live)
 
@@ -73,12 +73,12 @@ class Desk:
 
 @asynccontextmanager
 async def desk(
-    depth: Iterable[str], *, pushes: bool = False, per_second: float = 200.0
+    followed: Iterable[str], *, pushes: bool = False, depth: Depth = BookCodec.sheet.depth
 ) -> AsyncIterator[Desk]:
     async with BookExchange(pushes=pushes) as exchange:
-        running = Desk(exchange, per_second)
+        running = Desk(exchange, depth)
         running.feed.apply(instruments(*"abc"))
-        running.feed.follow_books(instruments(*depth))
+        running.feed.follow_books(instruments(*followed))
         task = asyncio.create_task(running.feed.run())
         try:
             yield running
@@ -231,13 +231,20 @@ class TestRequests:
             assert not answers
 
     async def test_they_are_spread_over_time(self) -> None:
-        async with desk("abc", per_second=4.0) as running:
+        async with desk("abc", depth=BookCodec.sheet.depth._replace(snapshots_per_second=4.0)) as running:
             await until(lambda: running.equal("abc"))
             times = [at for at, _native_id in running.exchange.requests]
             assert times[-1] - times[0] >= 0.25  # two pauses of it
 
 
 class TestLimits:
+    async def test_a_connection_carries_no_more_books_than_the_exchange_allows(self) -> None:
+        depth = BookCodec.sheet.depth._replace(per_connection=2)
+        async with desk("abc", depth=depth) as running:
+            await until(lambda: running.equal("abc"))
+            books = [len(topics) for topics in running.exchange.sockets.values() if "q:a" not in topics]
+            assert sorted(books) == [1, 2]
+
     async def test_renewals_are_bounded_per_minute(self) -> None:
         async with desk("abc", pushes=True) as running:
             books = running.feed._exchange.books
