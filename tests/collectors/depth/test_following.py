@@ -171,6 +171,33 @@ class TestTrouble:
             await until(lambda: running.equal("ab"))
 
 
+class TestBreakers:
+    async def test_books_that_are_cut_off_again_and_again_keep_no_quote_waiting(self) -> None:
+        strict = replace(TIMING, breaker_failures=2, breaker_cool_down_s=60.0)
+        async with desk("a", timing=strict) as running:
+            await until(lambda: running.equal("a") and running.recorder.up() == symbols("abc"))
+            for _ in range(2):
+                await until(lambda: "d:a" in running.exchange.topics)
+                (books,) = [socket for socket, topics in running.exchange.sockets.items() if "d:a" in topics]
+                books.transport.abort()
+                await until(lambda books=books: books not in running.exchange.sockets)  # type: ignore[misc]
+            await until(lambda: running.feed._exchange.books_breaker.waiting)
+            assert running.recorder.up() == symbols("abc")
+            assert running.feed.status()["state"] == "live"
+            await running.exchange.drop()
+            await until(lambda: running.feed.status()["counts"].get("connects") == 2)
+            assert running.feed.status()["state"] == "live"
+            assert running.feed.books_status()["known"] == 0
+
+    async def test_how_long_to_stay_away_holds_for_quotes_too(self) -> None:
+        async with desk("") as running:
+            await until(lambda: running.recorder.up() == symbols("abc"))
+            running.exchange.turn_away = [(429, {"Retry-After": "30"})]
+            running.feed.follow_books(instruments("a"))
+            await until(lambda: running.feed._exchange.books_breaker.waiting)
+            assert running.feed.status()["next_try_s"] == pytest.approx(30, abs=10)
+
+
 @both_ways
 class TestEdits:
     async def test_only_what_changed_is_subscribed(self, pushes: bool) -> None:
