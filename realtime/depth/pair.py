@@ -111,7 +111,9 @@ def _leg(table: ScanTable, book: DepthBook, leg: int, start_s: float, quoted_s: 
     listing, place = table.listings[leg], int(table.ladders.place[leg])
     depth = book.get((listing.exchange, listing.symbol))
     sides = (table.ladders.bids, table.ladders.asks) if place >= 0 else _top(table, leg)
-    state: BookState = "known" if place >= 0 else "unknown" if table.ladders.unknown[leg] else "not followed"
+    state: BookState = (
+        "known" if table.ladders.known[leg] else "unknown" if table.ladders.unknown[leg] else "not followed"
+    )
     problem = table.ladders.problems.get(leg, "")
     born_s = quoted_s if depth is None else depth.born_s
     exchange_us = None if depth is None else depth.ladder.exchange_ts_us
@@ -156,7 +158,15 @@ def _way(table: ScanTable, legs: tuple[int, int], buy: int, money: float) -> Way
     walk = Walk(asks, np.array(places[:1]), bids, np.array(places[1:]), np.array([fee_factor(*fees)]))
     sizes = (walk.coins_for(np.array([money])), walk.until_zero(), np.array([walk.best()]))
     at_size, to_zero, best = (_deal(walk, coins, fees) for coins in sizes)
-    return Way(buy, sell, "book" if is_walked else "top", _known(now), at_size, to_zero, best)
+    return Way(
+        buy,
+        sell,
+        "book" if ladders.known[bought] and ladders.known[sold] else "top",
+        _known(now),
+        at_size,
+        to_zero,
+        best,
+    )
 
 
 def _deal(walk: Walk, coins: Floats, fees: tuple[float, float]) -> Deal | None:

@@ -1,7 +1,7 @@
 """Edge and profit of the scanner's rows at a size: both books are walked where they are followed.
 
 Pure: numpy. A book is walked in the terms of the symbol that its leg counts as, by `engine.books.columns`. A
-row with a leg that is not followed is what its best bid and ask say, for no more than they hold.
+leg that is not followed has its best level only, for no more than that holds.
 """
 
 from collections.abc import Iterable
@@ -35,11 +35,13 @@ NEARLY: Final = 1 - 1e-9
 class Ladders(Struct, frozen=True):
     """Books of all legs at one moment, in the symbols' terms. Nothing of it is ever changed.
 
-    `place` is a leg's number in `bids` and `asks`, -1 where its book is not followed, or not known:
-    `unknown` says which. `problems` are by leg, in words.
+    `known` says of which legs the book is, `unknown` of which it is followed and not known; `problems` are by
+    leg, in words. `place` is a leg's number in `bids` and `asks`, -1: none. Beside legs whose book is known
+    those have one that are not followed: their best levels.
     """
 
     place: Ints
+    known: Bools
     unknown: Bools
     bids: Sides
     asks: Sides
@@ -47,11 +49,17 @@ class Ladders(Struct, frozen=True):
 
 
 def ladders_of(
-    depths: Iterable[tuple[Key, Depth]], places: dict[Key, int], scale: Floats, multiplier: Floats
+    depths: Iterable[tuple[Key, Depth]],
+    places: dict[Key, int],
+    legs: NDArray[np.void],
+    multiplier: Floats,
+    *,
+    pairs: tuple[Ints, Ints],
 ) -> Ladders:
-    """Books as they are now; `scale` is what a leg's prices are multiplied with, `multiplier` its sizes."""
+    """Books as they are now, of the legs that collectors say; `multiplier` is of the sizes of books."""
+    scale = legs["scale"]
     place, unknown = np.full(len(scale), -1), np.zeros(len(scale), bool)
-    known: list[int] = []
+    followed: list[int] = []
     sides: tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]] = [], []
     problems: dict[int, str] = {}
     for key, depth in depths:
@@ -62,15 +70,40 @@ def ladders_of(
         if problem:
             unknown[leg], problems[leg] = True, problem
             continue
-        place[leg] = len(known)
-        known.append(leg)
+        followed.append(leg)
         for side, levels in zip(sides, (depth.ladder.bids, depth.ladder.asks), strict=True):
             side.append(unpacked(levels))
-    by_price, by_size = scale[known][:, None], multiplier[known][:, None]
+    known = np.zeros(len(scale), bool)
+    known[followed] = True
+    beside = _beside(known, unknown, legs, pairs)
+    place[followed], place[beside] = np.arange(len(followed)), len(followed) + np.arange(len(beside))
+    by_price, by_size = scale[followed][:, None], multiplier[followed][:, None]
     bids, asks = (
-        Sides(price * by_price, size * by_size) for price, size in (padded(side, LEVELS) for side in sides)
+        _with_best(padded(side, LEVELS), by_price, by_size, legs[beside][name], legs[beside][f"{name}_size"])
+        for side, name in zip(sides, ("bid", "ask"), strict=True)
     )
-    return Ladders(place, unknown, bids, asks, problems)
+    return Ladders(place, known, unknown, bids, asks, problems)
+
+
+def _beside(known: Bools, unknown: Bools, legs: NDArray[np.void], pairs: tuple[Ints, Ints]) -> Ints:
+    """Legs that are not followed, have a quote, and make a pair with one whose book is known."""
+    one, two = pairs
+    others = np.unique(np.where(known[one], two, one)[known[one] ^ known[two]])
+    quotes = legs[others]
+    quoted = np.logical_and.reduce([quotes[name] > 0.0 for name in ("bid", "ask", "bid_size", "ask_size")])
+    found: Ints = others[quoted & ~unknown[others]]
+    return found
+
+
+def _with_best(
+    levels: tuple[Floats, Floats], by_price: Floats, by_size: Floats, price: Floats, size: Floats
+) -> Sides:
+    """Sides of books, and behind them the best levels of those that are not followed."""
+    best = np.zeros((2, len(price), LEVELS))
+    best[0, :, 0], best[1, :, 0] = price, size
+    return Sides(
+        np.concatenate((levels[0] * by_price, best[0])), np.concatenate((levels[1] * by_size, best[1]))
+    )
 
 
 def _why_not_walked(depth: Depth, scale: float) -> str:
@@ -83,7 +116,8 @@ class Rows(Struct, frozen=True):
     """Rows in their better direction, at best prices: the legs that are bought and sold, and the edge in bps.
 
     `size` is what both best levels can execute, in quote currency, `worth` what that currency is worth.
-    `walked` and `unknown` say of each row whether both of its books are known, or one is not.
+    `walked` says of each row whether one of its books, or both (`by_books`), are known and both legs have
+    something to walk; `unknown` whether a book of it is not known.
     """
 
     buy: Ints
@@ -92,6 +126,7 @@ class Rows(Struct, frozen=True):
     size: Floats
     worth: Floats
     walked: Bools
+    by_books: Bools
     unknown: Bools
 
 
@@ -165,7 +200,7 @@ class Sized:
     def of(self) -> NDArray[np.uint8]:
         """Source of each row's figures, see `OF`."""
         found = np.full(len(self._lost), TOP, np.uint8)
-        found[self._walked], found[self._lost] = BOOK, UNKNOWN
+        found[self._rows.by_books], found[self._lost] = BOOK, UNKNOWN
         return found
 
     def _column(self, best_levels: Floats, walked: Floats) -> Floats:

@@ -5,6 +5,7 @@ viewers of a process; which of its rows are shown, and in which order, is in `vi
 """
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -16,7 +17,7 @@ from engine.pricing import edge_bps, spread_pct
 from engine.scan.swaps import PROBLEMS, UNSAID
 from markets.config import MarketConfig
 from realtime.depth.book import Depth
-from realtime.depth.sized import ladders_of
+from realtime.depth.sized import Ladders, ladders_of
 from realtime.depth.wire import Key
 from realtime.scanner.holding import LegFunding
 from realtime.scanner.rows import Bools, Floats, Ints, ScanRows
@@ -131,11 +132,39 @@ class ScanTable(ScanRows):
             getattr(self, name)[match.pairs_to] = scan.pairs[name][match.pairs_from]
 
     def learn_depth(self, depths: Iterable[tuple[Key, Depth]]) -> None:
-        """Take over every book that is followed, instead of all that was said before."""
-        self.ladders = ladders_of(depths, self._place, self.legs["scale"], self._multiplier)
-        known, unknown = self.ladders.place >= 0, self.ladders.unknown
-        self.walked = known[self.leg1] & known[self.leg2]
-        self.no_book = unknown[self.leg1] | unknown[self.leg2]
+        """Take over every book that is followed, instead of all that was said before.
+
+        What follows from them is made when a view asks for it: most have no size.
+        """
+        self._depths = list(depths)
+        for name in ("ladders", "walked", "by_books", "no_book"):
+            self.__dict__.pop(name, None)
+
+    @cached_property
+    def ladders(self) -> Ladders:
+        """The books of all legs."""
+        return ladders_of(
+            self._depths, self._place, self.legs, self._multiplier, pairs=(self.leg1, self.leg2)
+        )
+
+    @cached_property
+    def by_books(self) -> Bools:
+        """Mask of the rows both of whose books are known."""
+        known: Bools = self.ladders.known
+        return known[self.leg1] & known[self.leg2]
+
+    @cached_property
+    def walked(self) -> Bools:
+        """Mask of the rows of which a book is known, and both legs have something to walk."""
+        known, there = self.ladders.known, self.ladders.place >= 0
+        found: Bools = (known[self.leg1] | known[self.leg2]) & there[self.leg1] & there[self.leg2]
+        return found
+
+    @cached_property
+    def no_book(self) -> Bools:
+        """Mask of the rows of which a book is followed and not known."""
+        unknown: Bools = self.ladders.unknown
+        return unknown[self.leg1] | unknown[self.leg2]
 
     # --- rows ------------------------------------------------------------------------------------
 

@@ -88,7 +88,7 @@ _WAY: Final = (
 )
 """What is said of the better direction: figures of one row are of one moment."""
 
-_AT: Final = (*_WAY, "ladders", "walked", "no_book")
+_AT: Final = (*_WAY, "ladders", "walked", "by_books", "no_book")
 
 _HELD: Final[dict[SortKey, tuple[str, ...]]] = {
     "buy": _WAY, "sell": _WAY, "edge": _WAY, "size": _WAY, "spread": _WAY, "gates": _WAY,
@@ -197,10 +197,10 @@ class View:
         table = self.table
         where = slice(None) if len(rows) == len(table) and rows is self._candidates else rows
         held: dict[str, Any] = {name: self._held.get(name, getattr(table, name)) for name in _AT}
-        buy, sell, edge, size, walked, no_book = (
-            held[name][where] for name in ("buy", "sell", "edge", "size", "walked", "no_book")
+        buy, sell, edge, size, walked, by_books, no_book = (
+            held[name][where] for name in ("buy", "sell", "edge", "size", "walked", "by_books", "no_book")
         )
-        found = Rows(buy, sell, edge, size, table.worth[where], walked, no_book)
+        found = Rows(buy, sell, edge, size, table.worth[where], walked, by_books, no_book)
         return Sized(found, self.size or DEFAULT_SIZE, held["ladders"], table.taker_fee)
 
     @property

@@ -77,6 +77,9 @@ function wayWords({ ways: [way], currency, legs }, names) {
   const at = is_all
     ? translate("at %(money)s, all that is known to be there, %(edge)s, profit %(profit)s", words)
     : translate("at %(money)s %(edge)s, profit %(profit)s", words);
-  const of = way.of === "book" ? gettext("both books") : gettext("best levels only: a book is not followed");
+  const of =
+    way.of === "book"
+      ? gettext("both books")
+      : gettext("a book is not followed: only its best level is known");
   return `${road}; ${at} (${of})`;
 }

@@ -58,7 +58,7 @@ export function sizeWords(cells) {
   const of =
     at_of === "book"
       ? gettext("Both books were walked.")
-      : gettext("Only the best levels count: the book of at least one side is not followed.");
+      : gettext("The book of at least one side is not followed: of that only the best level counts.");
   if (!at_capped) return of;
   const held = { reach: format.amount(at_reach, format.quoteCurrency(symbol)) };
   return `${of} ${translate("No more than %(reach)s is known to be there: edge and profit are of that.", held)}`;

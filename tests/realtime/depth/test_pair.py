@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from engine.books.walk import Route
+from engine.books.walk import Route, TopOfBook
 from realtime.depth.book import DepthBook
 from realtime.depth.pair import PairDepth, pair_depth, row_of
 from realtime.depth.wire import Key, Ladder, State
@@ -71,7 +71,11 @@ def test_a_book_that_is_not_followed_has_its_best_levels_and_caps_the_size() -> 
     assert pair.legs[1].bids == [(102.0, 2.0)]
     assert way.of == "top"
     assert way.at_size is not None
-    assert (way.at_size.coins, way.at_size.is_all) == (1.0, True)  # one coin is asked at the best price
+    assert (way.at_size.coins, way.at_size.is_all) == (2.0, True)  # two are bid for at the best price
+    route = Route(book([], ASKS), TopOfBook(102.0, 2.0, 102.01, 1.0), FEE, FEE)
+    deal = route.at_coins(2.0, 1)
+    assert deal is not None
+    assert way.at_size.profit == pytest.approx(deal.profit)
 
 
 def test_an_unknown_book_says_why_and_has_no_levels_and_no_size_has_a_figure() -> None:

@@ -8,7 +8,7 @@ import pytest
 from core.names.chart_ids import chart_id_of
 from engine.books.book import Book
 from engine.books.sequences import COUNTED
-from engine.books.walk import Route
+from engine.books.walk import Route, TopOfBook
 from markets.config import ListingConfig, MarketConfig
 from markets.events import BookUpdate, Level
 from realtime.depth.book import Depth
@@ -91,6 +91,19 @@ def test_without_depth_the_best_levels_cap_it_and_it_says_so() -> None:
     assert large["at_profit"] == pytest.approx(100.01 * 1.001 * large["edge"] / 10_000, abs=0.005)
 
 
+@pytest.mark.parametrize("size", [150.0, 1000.0])
+def test_beside_a_book_a_leg_that_is_not_followed_caps_it_with_its_best_level(size: float) -> None:
+    row = cells(table_of(market((BTC,)), followed()[0]), "binance", "bybit", size=size)
+    assert row["at_of"] == "top"
+    route = Route(book([], ASKS), TopOfBook(102.0, 2.0, 102.01, 1.0), FEE, FEE)  # as a gate check walks it
+    deal = route.at_quote(size, 1) or route.at_coins(2.0, 1)
+    assert deal is not None
+    assert row["at_edge"] == pytest.approx(deal.edge_bps, abs=0.05)
+    assert row["at_profit"] == pytest.approx(deal.profit, abs=0.01)
+    assert row["at_capped"] == (size > 200)
+    assert row["at_more"]
+
+
 @pytest.mark.parametrize("problem", ["7 does not follow 5", "nothing came for 12 s"])
 def test_a_book_that_is_not_known_makes_the_row_unknown_and_never_the_best_levels(problem: str) -> None:
     row = cells(table_of(market((BTC,)), *followed(problem)), "binance", "bybit", size=100.0)
@@ -151,7 +164,7 @@ class TestOrderAndLimits:
             return [table.ids[row] for row in view.order]
 
         assert chart_id_of(BTC, "binance", "okx") in ids(50.0)
-        assert ids(150.0) == [chart_id_of(BTC, "binance", "bybit")]
+        assert ids(250.0) == [chart_id_of(BTC, "binance", "bybit")]
 
     def test_minima_of_profit_and_of_the_size_to_zero(self, table: ScanTable) -> None:
         for name in ("at_profit", "at_zero"):
