@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import ClassVar
 
 import pytest
 
@@ -21,7 +22,7 @@ CAPACITY = 10
 class BookSink:
     """Applies every event it gets; may be made to wait, or to crash."""
 
-    wants = frozenset({BookUpdate})
+    wants: ClassVar[frozenset[type]] = frozenset({BookUpdate})
 
     def __init__(self, channel: Channel[SinkEvent], shard: Shard, emit: EmitDerived) -> None:
         self.channel = channel
