@@ -20,7 +20,7 @@ from realtime.depth.wire import Key, Ladder
 from tests.realtime.depth.ladders import DepthShard, ladder
 from tests.support.browser import Complaints, profile, session_cookies
 from tests.support.live import Web, daphne
-from tests.support.scan_shard import Shard
+from tests.support.scan.shard import Shard
 
 pytestmark = [
     pytest.mark.browser,

@@ -23,7 +23,7 @@ from tests.realtime.funding.test_funding import publish
 from tests.realtime.funding.test_funding import swap as funded
 from tests.support.browser import Complaints, profile, session_cookies
 from tests.support.live import Web, daphne
-from tests.support.scan_shard import Shard
+from tests.support.scan.shard import Shard
 from tests.support.swaps import pair, swap
 
 pytestmark = [
