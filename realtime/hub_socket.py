@@ -4,10 +4,11 @@ from typing import Any, Protocol
 
 from accounts.access.browser_socket import BrowserSocket, SocketViewer
 from core.web import acks
-from realtime.scanner import hub
+from realtime.scanner.hub import ScanHub, process_scan_hub
+from realtime.scanner.hub import Viewer as HubViewer
 
 
-class Viewer(hub.Viewer, SocketViewer, Protocol):
+class Viewer(HubViewer, SocketViewer, Protocol):
     """Browser that says what it wants to see."""
 
     def show(self, show: Any) -> None:
@@ -18,16 +19,16 @@ class HubSocket(BrowserSocket):
     """One browser of the scanner's hub. Nothing is sent before it says what to show."""
 
     viewer: Viewer | None = None
-    hub: hub.ScanHub
+    hub: ScanHub
 
-    def _viewer(self) -> Viewer:
+    def _make_viewer(self) -> Viewer:
         """Make what follows the hub for this browser."""
         raise NotImplementedError
 
     async def _open(self, user_id: int) -> None:
-        self.hub = hub.process_scan_hub()
+        self.hub = process_scan_hub()
         await self.hub.ready()
-        viewer = self._viewer()
+        viewer = self._make_viewer()
         self.hub.join(viewer)
         self.viewer = viewer
 

@@ -8,7 +8,7 @@ from realtime.hub_socket import HubSocket
 class Depth(HubSocket):
     """One browser's pair."""
 
-    def _viewer(self) -> DepthViewer:
+    def _make_viewer(self) -> DepthViewer:
         return DepthViewer(self._pipe(), self.hub.book, self._close_later)
 
     def _decode(self, text: str) -> DepthMessage:

@@ -8,7 +8,7 @@ from realtime.scanner.viewer import ScanViewer
 class Scanner(HubSocket):
     """One browser's scanner."""
 
-    def _viewer(self) -> ScanViewer:
+    def _make_viewer(self) -> ScanViewer:
         return ScanViewer(self._pipe(), self.hub.pages, self._close_later)
 
     def _decode(self, text: str) -> ScanMessage:
