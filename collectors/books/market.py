@@ -199,7 +199,7 @@ class MarketBooks:
             if kept.book.expire(now_mono_ns):
                 self._get(kept, was_known=True)
                 silent.append(self._gap(kept, self._exchange.turns.stamps()))
-            elif kept.epoch and kept.book.resyncing:
+            elif kept.book.resyncing:
                 self._get(kept, was_known=False)
             if 0.0 < kept.renew_at <= now:
                 self._wake(kept)
@@ -208,14 +208,16 @@ class MarketBooks:
         self._applied.append((now, self._count("applied")))
 
     def _get(self, kept: _Kept, was_known: bool) -> None:
-        """See to it that a snapshot comes; where it was not known one may be on its way."""
+        """See to it that a snapshot comes of a subscribed book; where it was not known one may be coming."""
+        if not kept.epoch:
+            return
         if self._exchange.codec.book_rule.waits:
             used_up = kept.book.resyncing_kind == "shallow"
             self.snapshots.want(kept.instrument.native_id, used_up=used_up)
             return
         now = time.monotonic()
         comes = not was_known and now - kept.asked_at < SNAPSHOT_COMES_S
-        if comes or kept.renew_at or not kept.epoch:
+        if comes or kept.renew_at:
             return
         pause_s = kept.renewals.after(now - kept.renewed_at) if kept.renewed_at else 0.0
         kept.renew_at = max(now, kept.renewed_at + pause_s)

@@ -57,9 +57,10 @@ def lost(now: Look, _limits: object) -> Iterator[Finding]:
             "store_write", f"{subject} lost", "critical", stats["lost_us"],
             f"The store has a hole: {counted(stats['dropped'], 'event')} of {subject} were dropped and "
             f"{stats['torn_bytes']:,} bytes on disk were damaged since it began.",
-            "The log says when. The lake has what the store lacks: `manage.py backfill_orderbook` fills the "
-            "hole. If the database may be away for longer, allow more megabytes on disk (admin, Store "
-            "settings), and see that the disk of STORE_SPILL_DIR has them.",
+            "The log says when. The lake has the quotes and trades that the store lacks: `manage.py "
+            "backfill_orderbook` brings them; books are not in the lake. If the database may be away for "
+            "longer, allow more megabytes on disk (admin, Store settings), and see that the disk of "
+            "STORE_SPILL_DIR has them.",
             float(stats["dropped"]),
         )  # fmt: skip
 

@@ -41,7 +41,7 @@ MOST_WAITING: Final = 10_000
 """Events that wait here, beside the batch that is being written; then the channel fills."""
 
 LOOK_S: Final = 5.0
-"""How often the settings are read, also where nobody says that they changed."""
+"""How often it is seen whose turn it is. Changed settings come sooner: they move the revision."""
 
 ANSWER_S: Final = 10
 
@@ -69,6 +69,7 @@ class StoreSink:
         self._due = asyncio.Event()
         self._room = asyncio.Event()
         self._look_now = asyncio.Event()
+        self._look_again_s: float | None = LOOK_S
         self._ended = False
         self._delivery = Delivery(partial(own_connection, "arbdesk store", ANSWER_S), self._spill())
         self._outage = Outage(logger, logging.WARNING)
@@ -126,25 +127,27 @@ class StoreSink:
     async def _follow(self) -> None:
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_S):
+                async with asyncio.timeout(self._look_again_s):
                     await self._look_now.wait()
-            self._look_now.clear()
             await self._look()
 
     async def _look(self) -> None:
         """Read the settings and see whether it is our turn; while the database is away all stays as it is."""
+        self._look_now.clear()  # first: what changes while they are read is read again
         try:
             async with asyncio.timeout(ANSWER_S):
                 found = await in_daemon_thread(wanted.read)
         except (DatabaseError, TimeoutError) as error:
             words = str(error).partition("\n")[0] or "PostgreSQL does not answer"
             self._outage.begins("store: its settings cannot be read: %s", words)
+            self._look_again_s = LOOK_S
             return
         self._outage.ends("store: its settings are read again")
         if found != self._wanted:
             self._wanted = found
             self._named.clear()
             self._delivery.spill.most_bytes = found.spill_bytes
+        self._look_again_s = LOOK_S if self._is_wanted else None  # nothing to wait for but another revision
         was_active = self._active
         await in_daemon_thread(partial(self._turn.look, self._is_wanted))
         if self._active and not was_active:

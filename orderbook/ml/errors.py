@@ -13,7 +13,12 @@ class UnknownSymbolError(ValueError):
     def __init__(self, symbol: str, known: Iterable[str]) -> None:
         names = sorted(set(known))
         near = get_close_matches(symbol.upper(), names, _NEAR, cutoff=0.5)
-        hint = f"near: {', '.join(near)}" if near else f"it has {len(names)} symbols, none like it"
+        if near:
+            hint = f"near: {', '.join(near)}"
+        elif names:
+            hint = f"it has {len(names)} symbols, none like it"
+        else:
+            hint = "it has none at all: check dsn, and that collectors write there (docs/orderbook.md)"
         super().__init__(f"symbols: {symbol!r} is not in the store; {hint}")
 
 

@@ -1,7 +1,7 @@
 """Parts of the store that are alike on every engine: schema, symbols, marks of what waits for its bars."""
 
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from psycopg import Connection, sql
@@ -11,6 +11,7 @@ from orderbook.store.tables import BOOK_TICKER, HOUR_S, SCHEMA, RawTable, named
 
 COMMA: Final = sql.SQL(", ")
 COMMON: Final = ("symbols", "touched", "backfilled")
+_MINUTE: Final = timedelta(minutes=1)
 
 
 def create_common(connection: Connection[Any]) -> None:
@@ -60,15 +61,20 @@ def insert_new(table: RawTable, staged: sql.Composable) -> sql.Composed:
     return _INSERT.format(named(table.name), names_of(table.types), staged)
 
 
-def oldest_touched(connection: Connection[Any], table: str) -> datetime | None:
-    """Oldest minute of a raw table whose second bars wait; None: none waits."""
-    [(oldest,)] = connection.execute(_OLDEST, [table])
-    return oldest  # type: ignore[no-any-return]  # a timestamptz
-
-
 def floor(at: datetime, length_s: int = HOUR_S) -> datetime:
     """Begin of the part that a time lies in."""
     return datetime.fromtimestamp(at.timestamp() // length_s * length_s, UTC)
+
+
+def runs(minutes: Sequence[datetime]) -> Iterator[tuple[datetime, datetime]]:
+    """Ranges [from, until) of minutes that follow each other; the minutes are sorted, and one at least."""
+    begins = until = minutes[0]
+    for minute in minutes:
+        if minute > until:
+            yield begins, until
+            begins = minute
+        until = minute + _MINUTE
+    yield begins, until
 
 
 _SYMBOLS: Final = sql.SQL(
@@ -85,4 +91,3 @@ _BACKFILLED: Final = sql.SQL(
 ).format(named("backfilled"))
 _KIND: Final = "SELECT relkind::text FROM pg_class WHERE oid = to_regclass(%s)"
 _INSERT: Final = sql.SQL("INSERT INTO {0} ({1}) SELECT {1} FROM {2} ON CONFLICT DO NOTHING")
-_OLDEST: Final = sql.SQL("SELECT min(minute) FROM {} WHERE raw_table = %s").format(named("touched"))

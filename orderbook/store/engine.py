@@ -67,6 +67,3 @@ class Engine(Protocol):
 
     def sizes(self, connection: Connection[Any]) -> list[Size]:
         """Sizes of all tables."""
-
-    def lag(self, connection: Connection[Any], table: str) -> datetime | None:
-        """Oldest minute of a raw table whose second bars wait; None: none waits."""

@@ -24,7 +24,6 @@ from orderbook.store.common import (
     floor,
     insert_new,
     names_of,
-    oldest_touched,
     refuse_another,
 )  # fmt: skip
 from orderbook.store.engine import Size
@@ -112,10 +111,6 @@ class PlainEngine:
             oldest, newest = min(times, default=None), max(times, default=None)
             sizes.append(Size(table, len(parts), size, oldest, rows if parts else 0, newest=newest))
         return sizes
-
-    def lag(self, connection: Connection[Any], table: str) -> datetime | None:
-        """Oldest minute of a raw table whose second bars wait; None: none waits."""
-        return oldest_touched(connection, table)
 
 
 def _create(

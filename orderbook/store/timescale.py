@@ -11,7 +11,6 @@ A chunk is compressed after `COMPRESS_AFTER`. Rows that come for a compressed ch
 """
 
 from datetime import datetime, timedelta
-from itertools import pairwise
 from typing import Any, Final
 
 from psycopg import Connection, sql
@@ -26,15 +25,14 @@ from orderbook.store.common import (
     floor,
     insert_new,
     names_of,
-    oldest_touched,
     refuse_another,
+    runs,
 )  # fmt: skip
 from orderbook.store.engine import Size
 from orderbook.store.tables import KEY, RAW, ROLLUPS, SCHEMA, RawTable, Rollup, named
 
 COMPRESS_AFTER: Final = timedelta(days=7)
 _HOUR: Final = timedelta(hours=1)
-_MINUTE: Final = timedelta(minutes=1)
 _DAYS: Final = {**dict.fromkeys(RAW, 30), **dict.fromkeys(ROLLUPS, 90)}  # until the settings are applied
 
 
@@ -94,7 +92,7 @@ class TimescaleEngine:
         if rollup is None or not marks:
             return 0
         view = f"{SCHEMA}.{rollup.name}"
-        for start, end in _runs([minute for minute, _rows in marks]):
+        for start, end in runs([minute for minute, _rows in marks]):
             connection.execute("CALL refresh_continuous_aggregate(%s::regclass, %s, %s)", [view, start, end])
         connection.execute(_UNMARK, [[row for _minute, rows in marks for row in rows]])
         return len(marks)
@@ -142,10 +140,6 @@ class TimescaleEngine:
             sizes.append(Size(table, chunks, size + late_bytes, oldest, rows, compressed, late, newest))
         return sizes
 
-    def lag(self, connection: Connection[Any], table: str) -> datetime | None:
-        """Oldest minute of a raw table whose second bars wait; None: none waits."""
-        return oldest_touched(connection, table)
-
 
 def _late(table: str) -> sql.Identifier:
     return named(f"late_{table}")
@@ -185,14 +179,6 @@ def _add_policies(connection: Connection[Any], table: str) -> None:
     connection.execute("CALL add_columnstore_policy(%s::regclass, after => %s)", [relation, COMPRESS_AFTER])
     keep = [relation, timedelta(days=_DAYS[table]), _HOUR]
     connection.execute("SELECT add_retention_policy(%s::regclass, %s, schedule_interval => %s)", keep)
-
-
-def _runs(minutes: list[datetime]) -> list[tuple[datetime, datetime]]:
-    """Minutes that follow each other as one range."""
-    breaks = [end for start, end in pairwise(minutes) if end - start > _MINUTE]
-    starts = [minutes[0], *breaks]
-    ends = [max(minute for minute in minutes if minute < until) for until in breaks]
-    return [(start, end + _MINUTE) for start, end in zip(starts, [*ends, minutes[-1]], strict=True)]
 
 
 _HYPERTABLE: Final = (

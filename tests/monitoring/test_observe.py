@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,17 +30,9 @@ from monitoring.health.observe import Observer
 from monitoring.health.observed import Limits, Observed
 from monitoring.health.stores import measure, publish_stores
 from monitoring.pages.series import Steps, read_series, series_names, write
-from tests.support.live import DEADLINE_S, database_url
+from tests.support.live import DEADLINE_S, database_url, until
 
 pytestmark = pytest.mark.django_db
-
-
-def until(condition: Callable[[], Any], what: str) -> Any:
-    deadline = time.monotonic() + DEADLINE_S
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {DEADLINE_S} s: {what}"
-        time.sleep(0.02)
-    return value
 
 
 # --- one look ------------------------------------------------------------------------------------

@@ -40,6 +40,12 @@ def connect() -> psycopg.Connection[Any]:
     return psycopg.connect(**django_connection.get_connection_params() | own)
 
 
+def oldest_waiting(store: psycopg.Connection[Any], table: str) -> datetime | None:
+    """Oldest minute of a raw table whose second bars wait to be renewed; None: none waits."""
+    waiting = store.execute("SELECT minute FROM marketdata.touched WHERE raw_table = %s", [table])
+    return min((minute for (minute,) in waiting), default=None)
+
+
 @contextmanager
 def default_database(place: Database) -> Iterator[None]:
     """Let Django's default connection lead to another database for a while."""

@@ -4,8 +4,7 @@ import os
 import signal
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from orderbook.ingest.spill import Spill
 from orderbook.store.plain import PlainEngine
 from tests.orderbook.conftest import EMPTY, connect
 from tests.orderbook.test_store import quote, rows, trade
-from tests.support.live import DEADLINE_S
+from tests.support.live import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -76,13 +75,6 @@ def replayed(delivery: Delivery) -> bool:
     return not delivery.spill
 
 
-def until(condition: Callable[[], bool]) -> None:
-    end_s = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < end_s
-        time.sleep(0.05)
-
-
 def test_nothing_is_lost_or_there_twice_while_the_database_is_away(server: OwnServer, tmp_path: Path) -> None:
     delivery = Delivery(server.connect, Spill(tmp_path, ROOM))
     delivery.put([quote(1), quote(2)])
@@ -93,7 +85,7 @@ def test_nothing_is_lost_or_there_twice_while_the_database_is_away(server: OwnSe
     assert (stats["spilled_events"], stats["dropped"]) == (2, 0)
     assert stats["problem"]
     server.start()
-    until(lambda: replayed(delivery))
+    until(lambda: replayed(delivery), "what waits on disk is written")
     delivery.put([quote(5)])
     stats = delivery.stats()
     assert (stats["rows"], stats["spilled_bytes"], stats["problem"]) == (5, 0, "")
@@ -122,13 +114,13 @@ def test_a_database_that_is_killed_again_and_again_has_every_row_once(
     try:
         for _ in range(3):
             before = len(put)
-            until(lambda before=before: len(put) > before + 5)  # type: ignore[misc]
+            until(lambda before=before: len(put) > before + 5, "it writes again")  # type: ignore[misc]
             server.kill()
             server.start()
     finally:
         end.set()
         writing.join()
-    until(lambda: replayed(delivery))
+    until(lambda: replayed(delivery), "what waits on disk is written")
     with server.connect() as store:
         [(count, distinct)] = store.execute(
             "SELECT count(*), count(DISTINCT received_at) FROM marketdata.book_ticker"
@@ -146,7 +138,7 @@ def test_what_a_process_has_left_on_disk_is_written_by_the_next(
     second = Delivery(connect, Spill(tmp_path, ROOM))
     second.adopt()
     second.put([quote(2)])
-    until(lambda: replayed(second))
+    until(lambda: replayed(second), "what waits on disk is written")
     assert len(rows(store, "book_ticker")) == 2
     second.close()
 
@@ -217,7 +209,7 @@ def test_whatever_is_delivered_twice_or_out_of_order_the_table_is_that_of_once(
         delivery.put([EVENTS[each] for each in batch])
         replayed(delivery)
     gone[0] = False
-    until(lambda: replayed(delivery))
+    until(lambda: replayed(delivery), "what waits on disk is written")
     found = rows(store, "book_ticker", "received_at, bid"), rows(store, "trades", "received_at, price")
     assert [len(each) for each in found] == [5, 2]
     assert [bid for _at, bid in found[0]] == [99.0, 100.0, 100.0, 100.0, 100.0]

@@ -22,6 +22,7 @@ from engine.books.book import Book
 from markets.config import MarketConfig, Shard
 from markets.events import BookUpdate, SinkEvent
 from orderbook.ingest import sink as module
+from orderbook.ingest import wanted
 from orderbook.ingest.delivery import MOST_ROWS
 from orderbook.ingest.sink import IngestSink, StoreSink
 from orderbook.models import StoreSettings
@@ -187,6 +188,27 @@ async def test_only_chosen_symbols_and_kinds_are_stored_and_the_admin_is_followe
     assert [name for (name,) in store.execute("SELECT symbol FROM marketdata.symbols ORDER BY id")] == [
         "ETH/USDT", "ETH/USDT:USDT", "BTC/USDT",
     ]  # fmt: skip
+
+
+async def test_while_it_is_disabled_only_a_revision_makes_it_look(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+    read = wanted.read
+
+    def counted() -> wanted.Wanted:
+        nonlocal looks
+        looks += 1
+        return read()
+
+    monkeypatch.setattr(wanted, "read", counted)
+    monkeypatch.setattr(module, "LOOK_S", 0.01)
+    async with writing(StoreSink, enabled=False) as it:
+        await it.until(lambda _stats: looks == 1)
+        await asyncio.sleep(0.5)  # fifty looks of a sink that writes
+        assert looks == 1
+        await it.set(enabled=True)
+        await it.until(lambda stats: stats["active"] and looks > 4)
 
 
 async def test_a_second_process_of_a_shard_stands_by_until_the_first_one_ends(store: Store) -> None:

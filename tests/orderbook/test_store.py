@@ -15,7 +15,7 @@ from orderbook.ingest.events import StoreEvent, Top5
 from orderbook.ingest.writer import Writer
 from orderbook.store.engine import Engine
 from orderbook.store.tables import RAW, ROLLUPS
-from tests.orderbook.conftest import EMPTY, connect, plain_only
+from tests.orderbook.conftest import EMPTY, connect, oldest_waiting, plain_only
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -129,7 +129,7 @@ def test_second_bars_are_those_of_the_rows(store: psycopg.Connection[Any], engin
     quotes = [quote(0, 100, 102), quote(400_000, 104, 106), quote(900_000, 98, 99), quote(1_000_000, 1, 2)]
     trades = [trade(1, 10, 1), trade(2, 12, 2, side="sell"), trade(3, 11, 4, side=None)]
     Writer(engine).write(store, [*quotes, *trades, trade(4, 500, 9, is_history=True)])
-    assert engine.lag(store, "trades") == NOON
+    assert oldest_waiting(store, "trades") == NOON
     assert engine.roll_up(store, "book_ticker", 10) == engine.roll_up(store, "trades", 10) == 1
     bars = rows(store, "bt_1s", "second, bid, ask, mid_open, mid_high, mid_low, mid_close, quotes")
     assert bars == [
@@ -138,7 +138,7 @@ def test_second_bars_are_those_of_the_rows(store: psycopg.Connection[Any], engin
     ]
     traded = "second, open, high, low, close, volume, quote_volume, buy_volume, sell_volume, trades"
     assert rows(store, "trade_1s", traded) == [(NOON, 10, 12, 10, 11, 7, 78, 1, 2, 3)]
-    assert engine.lag(store, "trades") is None
+    assert oldest_waiting(store, "trades") is None
     assert engine.roll_up(store, "trades", 10) == 0
 
 

@@ -12,7 +12,7 @@ from orderbook.ingest.writer import Writer
 from orderbook.models import StoreSettings
 from orderbook.store.engine import Engine, Size
 from orderbook.store.tables import RAW, ROLLUPS
-from tests.orderbook.conftest import timescale_only
+from tests.orderbook.conftest import oldest_waiting, timescale_only
 from tests.orderbook.test_store import NOON, quote, rows, trade
 
 pytestmark = [pytest.mark.django_db(transaction=True), timescale_only]
@@ -46,7 +46,7 @@ def test_a_late_row_waits_beside_its_compressed_chunk_and_is_folded_in(store: St
     assert len(rows(store, "book_ticker")) == 5
     measured = size(store, engine, "book_ticker")
     assert (measured.partitions, measured.compressed, measured.late) == (3, 2, 0)
-    assert engine.lag(store, "book_ticker") == NOON
+    assert oldest_waiting(store, "book_ticker") == NOON
     tasks.roll_up()
     bars = rows(store, "bt_1s", "second, bid, quotes")
     assert bars == [
@@ -127,5 +127,5 @@ def test_a_minute_whose_refresh_fails_is_refreshed_by_the_next(store: Store, eng
     Writer(engine).write(store, [trade(1, 1, 1)])
     with store.transaction(), pytest.raises(psycopg.errors.ActiveSqlTransaction), store.transaction():
         engine.roll_up(store, "trades", 1)
-    assert engine.lag(store, "trades") == NOON
+    assert oldest_waiting(store, "trades") == NOON
     assert engine.roll_up(store, "trades", 1) == 1

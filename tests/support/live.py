@@ -111,6 +111,16 @@ async def eventually(condition: Callable[[], Any], what: str, seconds: float = D
     raise AssertionError(f"not within {seconds} s: {what}")
 
 
+def until(condition: Callable[[], Any], what: str, seconds: float = DEADLINE_S) -> Any:
+    """Wait as `eventually` does, where there is no event loop."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.01)
+    raise AssertionError(f"not within {seconds} s: {what}")
+
+
 # --- a collector without its exchanges -----------------------------------------------------------
 
 

@@ -63,10 +63,11 @@ class Command(BaseCommand):
 
     def handle(self, *, symbols: str | None, compare: bool, **options: Any) -> None:
         """Fill or compare; what cannot be done is a CommandError in words."""
+        asked_us = _time(options["start"], "--from"), _time(options["end"], "--to")
         reader = LakeReader(Lake.from_settings())
         try:
             wanted = self._symbols(reader, symbols)
-            start_us, end_us = self._range(options)
+            start_us, end_us = self._range(*asked_us)
             found = hours(reader, start_us, end_us)
             if not found:
                 raise CommandError(
@@ -79,7 +80,10 @@ class Command(BaseCommand):
         except (StoreError, InvalidConfig) as problem:
             raise CommandError(str(problem)) from None
         except (DatabaseError, PostgresError) as problem:
-            raise CommandError(f"PostgreSQL: {problem}") from problem
+            raise CommandError(
+                f"PostgreSQL: {problem}; is the database of DATABASE_URL up, and is it migrated (manage.py "
+                "migrate)?"
+            ) from problem
         except (DeltaError, PolarsError, LakeError, OSError) as problem:
             raise CommandError(f"the lake cannot be read: {problem}") from problem
         except KeyboardInterrupt:
@@ -127,11 +131,11 @@ class Command(BaseCommand):
         return sorted({symbol_named(config, reader, name) for name in names})
 
     @staticmethod
-    def _range(options: dict[str, Any]) -> tuple[int, int]:
+    def _range(from_us: int | None, to_us: int | None) -> tuple[int, int]:
         now_us = time.time_ns() // 1000
         kept_from_us = now_us - min(services.kept_days()[table] for table in SOURCES) * DAY_US
-        start_us = max(_time(options["start"], "--from") or 0, kept_from_us)
-        end_us = min(_time(options["end"], "--to") or now_us, now_us)
+        start_us = max(from_us or 0, kept_from_us)
+        end_us = min(to_us or now_us, now_us)
         if start_us >= end_us:
             raise CommandError(
                 f"--to: {shown_time(end_us)} is not after {shown_time(start_us)}; the store keeps rows from "

@@ -30,10 +30,16 @@ class Command(BaseCommand):
         """Declare the options."""
         parser.add_argument("symbols", nargs="*", help="such as BTC/USDT; none: made data")
         parser.add_argument("--dsn", help="another database, or a lake; else the desk's database")
-        parser.add_argument("--cuts", type=int, default=20, help="moments at which the data are cut (20)")
+        parser.add_argument(
+            "--cuts", type=int, default=20, help="moments at which the data are cut, 1 or more (20)"
+        )
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Check, and say for each feature that breaks where it does first."""
+        if options["cuts"] < 1:
+            raise CommandError(f"--cuts: {options['cuts']} checks nothing; 1 is the least")
+        if options["dsn"] and not options["symbols"]:
+            raise CommandError("--dsn: name symbols, too, such as BTC/USDT; without them the data are made")
         try:
             whole = loaded_of(
                 _stored(options["dsn"] or _dsn(), options["symbols"]) if options["symbols"] else made()

@@ -1,5 +1,6 @@
 """`manage.py ingest_orderbook`: a collector process whose only sink is the store."""
 
+import logging
 from argparse import RawDescriptionHelpFormatter
 from functools import partial
 from typing import Any
@@ -16,6 +17,8 @@ from markets.selectors import load_config
 from orderbook.ingest import wanted
 from orderbook.ingest.sink import IngestSink
 from orderbook.ingest.turn import ROLE
+
+logger = logging.getLogger(__name__)
 
 ABOUT = """\
 Writes quotes, trades and order books of the enabled exchanges into PostgreSQL, schema marketdata, until
@@ -78,4 +81,10 @@ def _load(names: str) -> MarketConfig:
         for each in config.instruments
         if (named.match(coin_symbol(each.symbol)) or named.match(each.symbol)) and stored.names(each.symbol)
     )
+    if not kept:
+        logger.warning(
+            "none of the %d instruments that are collected is named by --symbols (%s) and by the store "
+            "settings (%s): nothing is written until one is",
+            len(config.instruments), names or "all", stored.symbols or "all",
+        )  # fmt: skip
     return structs.replace(config, instruments=kept, opportunities=(), listings=(), pairs=(), wallets={})

@@ -16,6 +16,7 @@ from psycopg import sql
 from orderbook.ml.adapters.base import BARS, PLACE, QUOTE_BARS, TRADE_BARS, Key, joined
 from orderbook.ml.bars import QUOTED, TRADED, quote_bars, trade_bars
 from orderbook.ml.errors import BarsBehindError, StoreUnreadableError, UnknownSymbolError
+from orderbook.store.common import runs
 from orderbook.store.tables import BOOK_TICKER, ORDERBOOK_TOP5, TRADES, RawTable, named
 
 MOST_WAITING: Final = 60
@@ -99,7 +100,7 @@ class PostgresMLAdapter:
             return rolled.select(*PLACE, *columns)
         rolled = rolled.filter(~pl.col("second").dt.truncate("1m").is_in(waiting))
         make = quote_bars if table is BOOK_TICKER else trade_bars
-        rows = [self._rows(table, keys, max(run, start), min(until, end)) for run, until in _runs(waiting)]
+        rows = [self._rows(table, keys, max(run, start), min(until, end)) for run, until in runs(waiting)]
         return pl.concat([each.select(*PLACE, *columns) for each in (rolled, make(pl.concat(rows)))])
 
     def _rows(self, table: RawTable, keys: Sequence[Key], start: datetime, end: datetime) -> pl.DataFrame:
@@ -175,17 +176,6 @@ def _readable() -> Iterator[None]:
 
 def _rollup_of(table: RawTable) -> str:
     return table.rollup.name if table.rollup else table.name
-
-
-def _runs(minutes: list[datetime]) -> Iterator[tuple[datetime, datetime]]:
-    """Ranges [from, until) of minutes that follow each other."""
-    begins = until = minutes[0]
-    for minute in minutes:
-        if minute > until:
-            yield begins, until
-            begins = minute
-        until = minute + _MINUTE
-    yield begins, until
 
 
 def _sum_of_levels(column: str) -> pl.Expr:

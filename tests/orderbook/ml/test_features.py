@@ -215,6 +215,19 @@ def test_check_features_runs_on_made_data_and_on_the_operators(
         call_command("check_features", "BTCUSDT")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--cuts", "0"], "--cuts: 0 checks nothing"),
+        (["--dsn", "/nowhere/lake"], "--dsn: name symbols"),
+        (["BTC/USDT", "--dsn", "/nowhere/lake"], "none at all: check dsn"),
+    ],
+)
+def test_what_cannot_be_checked_is_refused(arguments: list[str], words: str) -> None:
+    with pytest.raises(CommandError, match=words):
+        call_command("check_features", *arguments)
+
+
 @pytest.mark.django_db(transaction=True)
 def test_check_features_names_what_breaks(
     store: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
