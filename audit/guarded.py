@@ -344,6 +344,11 @@ class OneRowAdmin(GuardedAdmin):
         """There is one row at most."""
         return super().has_add_permission(request) and not self.model._base_manager.exists()
 
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        """Offer no second row to add."""
+        context["show_save_and_add_another"] = False
+        return super().render_change_form(request, context, *args, **kwargs)
+
     def _say_that_defaults_hold(self, request: HttpRequest) -> None:
         said = _("The %(name)s were never changed: the defaults apply.")
         self.message_user(request, said % {"name": self.opts.verbose_name})

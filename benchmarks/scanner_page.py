@@ -55,7 +55,7 @@ from realtime.scanner.view import Query, View
 from realtime.scanner.wire import ShardScan
 from tests.support.browser import chromium, chromium_program, session_cookies
 from tests.support.live import Web, daphne
-from tests.support.scan_data import scan_of
+from tests.support.scan.data import scan_of
 
 SYMBOLS = 1_000
 FRAMES_A_SECOND = 5

@@ -10,7 +10,7 @@ from core.names.formats import counted
 from core.names.plain_names import isolated
 from core.outage import lasted
 from core.process.heartbeat import Heartbeat, is_missing
-from markets.follow.runtime import CollectorStatus
+from markets.follow.runtime import CollectorRole, CollectorStatus
 
 NAMED: Final = 20
 """Refused symbols of one exchange named one by one; the rest are given as one number."""
@@ -153,31 +153,37 @@ def failing_polls(now: Look, _limits: object) -> Iterator[Finding]:
 UNKNOWN_AFTER_S: Final = 60.0
 """A book that is not known for so long is not merely being read again."""
 
+_MISSED: Final[dict[CollectorRole, str]] = {
+    "collector": "the edge of a size is unknown there",
+    "ingest": "nothing of these books is stored meanwhile",
+}
+
 
 @finds()
 def books(now: Look, _limits: object) -> Iterator[Finding]:
     """Order books beyond the budget, that stay unknown, or whose exchange does not answer requests."""
-    for collector in now.collectors:
+    for collector in (*now.collectors, *now.ingests):
+        subject = f"{collector.role} {collector.shard}"
         if refused := collector.books.get("refused"):
             named = ", ".join(collector.books["refused_books"][:3])
             yield Finding(
-                "configuration", f"order books of collector {collector.shard}", "warning", now.at_us,
+                "configuration", f"order books of {subject}", "warning", now.at_us,
                 f"{counted(refused, 'order book')} beyond the budget of {collector.books['most']} of "
-                f"collector {collector.shard}: the edge of a size is unknown there ({named} …).",
+                f"{subject}: {_MISSED[collector.role]} ({named} …).",
                 "Raise the budget in the admin, Markets, Order book settings, follow fewer (filters, pinned "
                 "instruments, best routes), or run more collectors.",
                 float(refused),
             )  # fmt: skip
         for exchange, feed in collector.exchanges.items():
-            yield from _books_of(now, exchange, feed.get("books", {}))
+            yield from _books_of(now, exchange, feed.get("books", {}), collector.role)
 
 
-def _books_of(now: Look, exchange: str, books: dict[str, Any]) -> Iterator[Finding]:
-    name = now.called(exchange)
+def _books_of(now: Look, exchange: str, books: dict[str, Any], role: CollectorRole) -> Iterator[Finding]:
+    name, whose = now.called(exchange), "" if role == "collector" else " for the store"
     if failing := books.get("snapshots_failing"):
         age_s = max(0.0, (now.at_us - failing["since_us"]) / 1e6)
         yield Finding(
-            "polls_failed", f"order books on {exchange}", "warning", failing["since_us"],
+            "polls_failed", f"order books on {exchange}{whose}", "warning", failing["since_us"],
             f"{name} has not answered requests of whole books for {lasted(age_s)}: "
             f"{isolated(failing['reason'].rstrip('.'))}. Asked {counted(failing['times'], 'time')}.",
             "It is asked again by itself, when the exchange said or at growing pauses; books that wait "
@@ -188,12 +194,12 @@ def _books_of(now: Look, exchange: str, books: dict[str, Any]) -> Iterator[Findi
         age_s = (now.at_us - each["since_us"]) / 1e6
         if age_s > UNKNOWN_AFTER_S:
             yield Finding(
-                "symbol_refused", f"order book of {each['symbol']} on {exchange}", "warning",
+                "symbol_refused", f"order book of {each['symbol']} on {exchange}{whose}", "warning",
                 each["since_us"],
-                f"The order book of {each['symbol']} on {name} has been unknown for {lasted(age_s)}: "
+                f"The order book of {each['symbol']} on {name}{whose} has been unknown for {lasted(age_s)}: "
                 f"{isolated(each['reason'])}.",
-                "It is asked for again by itself; the edge of a size is unknown there. If it stays so, look "
-                "for refusals of the exchange, or follow fewer books.",
+                f"It is asked for again by itself; {_MISSED[role]}. If it stays so, look for refusals of the "
+                "exchange, or follow fewer books.",
                 round(age_s, 1),
             )  # fmt: skip
 

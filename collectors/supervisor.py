@@ -235,12 +235,9 @@ class Supervisor:
 
     def follow_books(self) -> None:
         """Follow the books that are wanted now; of those that stay nothing is touched."""
-        chosen = self._choice.choose(self.books.ranked, time.monotonic())
-        if chosen.refused and chosen.refused != self.chosen.refused:
-            self.counters["books_refused"] += len({*chosen.refused} - {*self.chosen.refused})
-        self.chosen = chosen
+        self.chosen = self._choice.choose(self.books.ranked, time.monotonic())
         for key, feed in self.feeds.items():
-            followed = frozenset(each for each in chosen.followed if each.exchange == key)
+            followed = frozenset(each for each in self.chosen.followed if each.exchange == key)
             if followed != feed.depth:
                 feed.follow_books(followed)
 
@@ -418,8 +415,8 @@ class Supervisor:
     def _restate(self, outlet: Outlet) -> None:
         if outlet.wants_books:
             stamps = self._turns.stamps()
-            known = [whole(key, book, stamps) for key, book in self.books if book.is_known(stamps[1])]
-            outlet.channel.put_many(known)
+            live = [whole(key, book, stamps) for key, book in self.books if not book.resyncing]
+            outlet.channel.put_many(live)
         if not outlet.wants_market:
             return
         for feed in self.feeds.values():

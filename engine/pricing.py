@@ -24,6 +24,11 @@ def edge_bps(sell_bid: Any, buy_ask: Any, factor: Any) -> Any:
     return sell_bid / buy_ask * factor - BPS
 
 
+def profit(cost: Any, buy_fee: Any, edge: Any) -> Any:
+    """Money that an edge, bps, comes to on what buying costs, its fee on top."""
+    return cost * (1 + buy_fee) * edge / BPS
+
+
 def spread_pct(bid1: Any, bid2: Any) -> Any:
     """How far the first bid is above the second: the line of a chart; per cent."""
     return (bid1 / bid2 - 1) * 100

@@ -120,8 +120,19 @@ class MarketBooks:
         over = [kept for kept in self._kept.values() if epoch in (kept.epoch, kept.book.epoch)]
         for kept in over:
             if kept.epoch == epoch:
-                kept.epoch = 0
+                self._unsubscribed(kept)
         self._end([kept for kept in over if kept.book.epoch == epoch], reason or "its connection ended")
+
+    def refused(self, topic: Topic, epoch: int) -> None:
+        """A connection has not the topic of this book, or not any more."""
+        kept = self._kept.get(self._symbols.get(topic.native_id, ""))
+        if kept is not None and topic.channel == "depth" and kept.epoch == epoch:
+            self._unsubscribed(kept)
+            self._end([kept], "the exchange does not take its subscription")
+
+    def _unsubscribed(self, kept: _Kept) -> None:
+        kept.epoch = 0
+        self.snapshots.call_off(kept.instrument.native_id)
 
     def subscribed(self, topics: Iterable[Topic], epoch: int) -> None:
         """A connection has the topics of these books now."""
@@ -188,7 +199,7 @@ class MarketBooks:
             if kept.book.expire(now_mono_ns):
                 self._get(kept, was_known=True)
                 silent.append(self._gap(kept, self._exchange.turns.stamps()))
-            elif kept.epoch and kept.book.resyncing:
+            elif kept.book.resyncing:
                 self._get(kept, was_known=False)
             if 0.0 < kept.renew_at <= now:
                 self._wake(kept)
@@ -197,13 +208,16 @@ class MarketBooks:
         self._applied.append((now, self._count("applied")))
 
     def _get(self, kept: _Kept, was_known: bool) -> None:
-        """See to it that a snapshot comes; where it was not known one may be on its way."""
+        """See to it that a snapshot comes of a subscribed book; where it was not known one may be coming."""
+        if not kept.epoch:
+            return
         if self._exchange.codec.book_rule.waits:
-            self.snapshots.want(kept.instrument.native_id)
+            used_up = kept.book.resyncing_kind == "shallow"
+            self.snapshots.want(kept.instrument.native_id, used_up=used_up)
             return
         now = time.monotonic()
         comes = not was_known and now - kept.asked_at < SNAPSHOT_COMES_S
-        if comes or kept.renew_at or not kept.epoch:
+        if comes or kept.renew_at:
             return
         pause_s = kept.renewals.after(now - kept.renewed_at) if kept.renewed_at else 0.0
         kept.renew_at = max(now, kept.renewed_at + pause_s)
@@ -219,7 +233,7 @@ class MarketBooks:
         exchange = self._exchange
         updates = exchange.codec.snapshot(body, native_id, *exchange.turns.stamps())
         kept = self._kept.get(self._symbols.get(native_id, ""))
-        if kept is None or not updates:
+        if kept is None or not kept.epoch or not updates:  # without deltas it would be the book of one moment
             return bool(updates)
         book = kept.book
         if book.apply(updates[0], book.epoch) == "applied":
@@ -245,14 +259,14 @@ class MarketBooks:
     # --- what operators see ----------------------------------------------------------------------
 
     def status(self, now_mono_ns: int) -> dict[str, Any]:
-        """Status for the operator; `unknown` names books that are not known, and since when."""
+        """Status for the operator; `unknown` names books that began again, and since when."""
         books = [kept.book for kept in self._kept.values()]
-        unknown = [kept for kept in self._kept.values() if not kept.book.is_known(now_mono_ns)]
+        unknown = [kept for kept in self._kept.values() if kept.book.resyncing]
         unknown.sort(key=lambda kept: (kept.unknown_since_us, kept.instrument.symbol))
         (began, before), (ended, after) = self._applied[0], self._applied[-1]
         return {
             "followed": len(books),
-            "known": len(books) - len(unknown),
+            "known": sum(book.is_known(now_mono_ns) for book in books),
             "levels": sum(len(book.bids.keys) + len(book.asks.keys) for book in books),
             "updates": self._count("applied"),
             "updates_per_s": round((after - before) / (ended - began), 1) if ended > began else 0.0,
@@ -261,11 +275,14 @@ class MarketBooks:
             "snapshots_failing": self.snapshots.failing,
             "counts": dict(self.counts + self.snapshots.counts),
             "unknown": [
-                {"symbol": kept.instrument.symbol, "since_us": kept.unknown_since_us,
-                 "reason": kept.book.resyncing or "nothing came for longer than is its rhythm"}
+                {
+                    "symbol": kept.instrument.symbol,
+                    "since_us": kept.unknown_since_us,
+                    "reason": kept.book.resyncing,
+                }
                 for kept in unknown[:UNKNOWN_SHOWN]
             ],
-        }  # fmt: skip
+        }
 
     def _count(self, kind: str) -> int:
         return self._past[kind] + sum(kept.book.counts[kind] for kept in self._kept.values())

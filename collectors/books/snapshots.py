@@ -5,6 +5,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from collectors.sockets.rest import ConnectFailed, Request, ask
@@ -27,16 +28,16 @@ class _Try:
 
     def __init__(self, backoff: Backoff) -> None:
         self.backoff = backoff
-        self.asked_at = float("-inf")
+        self.asked_at = -inf
 
 
 class Snapshots:
     """Asks for what is wanted, in the order in which it is due, and hands on each answer.
 
     An instrument that is wanted twice is asked for once, over reconnects too: an answer that does not reach
-    the deltas that wait is asked for again, after a pause. After a failure the whole market is left alone
-    for as long as the exchange says, or for a growing pause. `take` returns whether there was a book in the
-    answer. `counts`: `snapshots` that were answered, `snapshots_failed`.
+    the deltas that wait is asked for again, after a growing pause. After a failure the whole market is left
+    alone for as long as the exchange says, or for a pause that grows with failures in a row. `take` returns
+    whether there was a book in the answer. `counts`: `snapshots` that were answered, `snapshots_failed`.
     """
 
     def __init__(self, exchange: "FollowedExchange", take: Callable[[str, bytes], bool]) -> None:
@@ -51,7 +52,6 @@ class Snapshots:
         self._asking = ""
         self._resume_at = 0.0
         self._pauses = exchange.timing.backoff()
-        self._answered_at = time.monotonic()
         self._wake = asyncio.Event()
         self._outage = Outage(logger, logging.WARNING)
 
@@ -60,8 +60,11 @@ class Snapshots:
         """How many are wanted and not answered."""
         return len(self._due) + bool(self._asking)
 
-    def want(self, native_id: str) -> None:
-        """Ask for a book as soon as it is its turn; one that is asked for already is not asked for twice."""
+    def want(self, native_id: str, *, used_up: bool = False) -> None:
+        """Ask for a book as soon as it is its turn; one that is asked for already is not asked for twice.
+
+        The last answer served where its levels are `used_up`: then the pause does not grow.
+        """
         if native_id in self._due or native_id == self._asking:
             return
         now, timing = time.monotonic(), self._exchange.timing
@@ -73,13 +76,17 @@ class Snapshots:
             )
             self._due[native_id] = now
         else:
-            pause_s = tried.backoff.after(now - tried.asked_at)
+            pause_s = tried.backoff.after(inf if used_up else now - tried.asked_at)
             self._due[native_id] = max(now, tried.asked_at + pause_s)
         self._wake.set()
 
+    def call_off(self, native_id: str) -> None:
+        """Do not ask for a book until it is wanted again."""
+        self._due.pop(native_id, None)
+
     def forget(self, native_id: str) -> None:
         """Ask for a book no more."""
-        self._due.pop(native_id, None)
+        self.call_off(native_id)
         self._tries.pop(native_id, None)
 
     async def run(self) -> None:
@@ -131,9 +138,8 @@ class Snapshots:
             return
         self.counts["snapshots"] += 1
         self.failing = {}
-        self._answered_at = time.monotonic()
         if wait_s:
-            self._resume_at = self._answered_at + wait_s
+            self._resume_at = time.monotonic() + wait_s
         self._outage.ends("%s answers requests of books", exchange.config.name)
 
     def _failed(self, reason: str, wait_s: float | None) -> None:
@@ -141,6 +147,7 @@ class Snapshots:
         self.counts["snapshots_failed"] += 1
         before = self.failing or {"since_us": time.time_ns() // 1000, "times": 0}
         self.failing = before | {"times": before["times"] + 1, "reason": reason}
-        pause_s = self._pauses.after(now - self._answered_at if before["times"] == 0 else 0.0)
+        # Begins again after any answer: one book that is always refused does not keep the others waiting.
+        pause_s = self._pauses.after(0.0 if before["times"] else inf)
         self._resume_at = now + (pause_s if wait_s is None else wait_s)
         self._outage.begins("%s: %s", self._exchange.config.name, reason, kind=reason)

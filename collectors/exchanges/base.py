@@ -154,7 +154,7 @@ class Codec(ABC):
         return [
             batch
             for group in groups.values()
-            for size in (self.sheet.per_request(group[0]),)
+            for size in (self.sheet.per_request(group[0].channel),)
             for start in range(0, len(group), size)
             for batch in self._within_bytes(group[start : start + size])
         ]

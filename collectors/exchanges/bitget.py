@@ -135,7 +135,7 @@ class Bitget(Codec):
         ping_s=30,
         request_bytes=4096,
         requests_per_hour=240,
-        depth=Depth("books:{id}"),
+        depth=Depth("books:{id}", per_request=24),  # 25 in one have ended the connection
     )
     kind: ClassVar[str] = "SPOT"
     """How `instType` ends."""

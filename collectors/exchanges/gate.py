@@ -135,7 +135,7 @@ class Gate(Codec):
         depth=Depth(
             "spot.order_book_update:{id},100ms",
             "/api/v4/spot/order_book?currency_pair={id}&limit=100&interval=0&with_id=true",
-            100, snapshots_per_second=5, is_alone=True,
+            100, snapshots_per_second=5, per_request=1,
         ),
     )  # fmt: skip
     channels: ClassVar[tuple[str, ...]] = (QUOTES, TRADES, NEWER_TRADES)  # quotes first, then trades
@@ -285,7 +285,7 @@ class GateSwap(SwapCodec, Gate):
         depth=Depth(
             "futures.order_book_update:{id},100ms,100",
             "/api/v4/futures/usdt/order_book?contract={id}&limit=100&interval=0&with_id=true",
-            100, snapshots_per_second=5, is_alone=True,
+            100, snapshots_per_second=5, per_request=1,
         ),
     )  # fmt: skip
     row_id = "name"

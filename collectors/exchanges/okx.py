@@ -143,7 +143,7 @@ class Okx(Codec):
         ping_s=20,  # dropped after 30 s without a frame
         request_bytes=64 * 1024,
         requests_per_hour=480,
-        depth=Depth("books:{id}"),
+        depth=Depth("books:{id}", per_connection=29),  # fewer than 30 are allowed
     )
     channels: ClassVar[frozenset[str]] = frozenset((QUOTES, TICKERS, TRADES, ALL_TRADES)) | BOOKS
     book_rule = Chained(straddles=False, waits=False)

@@ -22,14 +22,16 @@ class Depth(NamedTuple):
 
     Where deltas wait for a snapshot (`Codec.book_rule`), `snapshot` is the path (GET) that has it, with at
     most `levels` a side; it is asked for at most so many times a second, so that the limits of the exchange
-    have room for what else is asked. `is_alone` is for those whose requests name one book each.
+    have room for what else is asked. `per_connection` and `per_request` are limits of books where they are
+    narrower than those of all topics.
     """
 
     topic: str
     snapshot: str = ""
     levels: int | None = None
     snapshots_per_second: float = 1.0
-    is_alone: bool = False
+    per_connection: int | None = None
+    per_request: int | None = None
 
 
 NO_DEPTH: Final = Depth("")
@@ -73,9 +75,15 @@ class DataSheet:
     polled: tuple[str, ...] = ()
     depth: Depth = NO_DEPTH
 
-    def per_request(self, topic: Topic) -> int:
-        """Return how many topics like this one a request carries."""
-        return 1 if topic.channel == "depth" and self.depth.is_alone else self.topics_per_request
+    def per_connection(self, channel: Channel) -> int:
+        """Return how many topics of a channel a connection carries."""
+        own = self.depth.per_connection if channel == "depth" else None
+        return own or self.topics_per_connection
+
+    def per_request(self, channel: Channel) -> int:
+        """Return how many topics of a channel a request carries."""
+        own = self.depth.per_request if channel == "depth" else None
+        return own or self.topics_per_request
 
     def url_of(self, channel: Channel) -> str:
         """Return the address of the socket that carries a channel."""

@@ -1,4 +1,4 @@
-"""A circuit breaker per exchange: after repeated failures it stops knocking for a while."""
+"""A circuit breaker per exchange, for books one of their own: after repeated failures it stops knocking."""
 
 import asyncio
 import logging

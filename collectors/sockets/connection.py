@@ -309,6 +309,7 @@ class Connection:
 
     def _refuse(self, topic: Topic, reason: str) -> None:
         self.refused[topic] = reason
+        self._books.refused(topic, self._epoch)
         if self._refusals.note(topic, reason):
             logger.warning("%s: %s refused: %s", self.name, topic.name, reason)
         self._on_change()

@@ -7,6 +7,7 @@ from collectors.books.market import MarketBooks
 from collectors.exchanges.base import Codec
 from collectors.recent_trades import RecentTrades
 from collectors.sockets.breaker import Breaker
+from collectors.sockets.rest import ConnectFailed
 from collectors.sockets.timing import Timing
 from collectors.sockets.turns import Turns
 from core.backoff import Pace
@@ -36,5 +37,11 @@ class FollowedExchange:
         self.turns = turns
         self.trades = RecentTrades()
         self.breaker = Breaker(config.key, timing)
+        self.books_breaker = Breaker(f"{config.key} books", timing)
         self.connects = Pace(timing.connect_gap_s)
         self.books = MarketBooks(self, LiveBooks() if books is None else books)
+
+    def failed(self, own: Breaker, error: ConnectFailed) -> None:
+        """Count a failed attempt. For how long to stay away an exchange says of quotes and books alike."""
+        for breaker in (self.breaker, self.books_breaker) if error.retry_after_s else (own,):
+            breaker.failure(str(error), error.retry_after_s)

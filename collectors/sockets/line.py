@@ -47,7 +47,7 @@ class Line:
         self._counts: Counter[str] = Counter()
         self._exchange = exchange
         self._codec = exchange.codec
-        self._breaker = exchange.breaker
+        self._breaker = exchange.books_breaker if of_books else exchange.breaker
         self._backoff = exchange.timing.backoff()
         self._wanted: dict[Topic, str] = {}  # -> symbol
         self._leading: Channel = "depth" if of_books else "quote"
@@ -118,7 +118,7 @@ class Line:
     def has_room(self, instrument: InstrumentConfig) -> bool:
         """Whether the topics of one more instrument are within what one connection carries."""
         every = (len(self.instruments) + 1) * len(self.topics_of(instrument))
-        return not self.instruments or every <= self._exchange.sheet.topics_per_connection
+        return not self.instruments or every <= self._exchange.sheet.per_connection(self._leading)
 
     def add(self, instrument: InstrumentConfig) -> None:
         """Carry one more instrument; subscribed by `run`."""
@@ -183,7 +183,7 @@ class Line:
                 return await self._attempt(sockets)
         except ConnectFailed as failed:
             self._counts["failed_connects"] += 1
-            self._breaker.failure(str(failed), failed.retry_after_s)
+            self._exchange.failed(self._breaker, failed)
             self._reason = str(failed)
             return None
 

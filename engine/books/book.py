@@ -41,13 +41,13 @@ class Book:
     Kinds: `applied`, `ignored`, `waiting`, `snapshots`; `gap` (also of a snapshot that does not reach the
     deltas that wait), `crossed`, `checksum`, `lost`, `shallow`, `silent`; `dropped` (deltas that waited too
     long); `connection`: it was live when its connection ended. `resyncing` says in words why the book is not
-    live, empty while it is. A snapshot that was asked for has at most `most_asked` levels a side: of what is
-    behind so many nothing is known.
+    live, empty while it is; `resyncing_kind` is one of these, empty before the first snapshot. A snapshot
+    that was asked for has at most `most_asked` levels a side: of what is behind so many nothing is known.
     """
 
     __slots__ = (
         "_is_first", "_most_asked", "_pause_ns", "_rule", "_spelled", "_waiting", "asks", "bids", "counts",
-        "epoch", "exchange_ts_us", "last_seq", "resyncing", "updated_mono_ns",
+        "epoch", "exchange_ts_us", "last_seq", "resyncing", "resyncing_kind", "updated_mono_ns",
     )  # fmt: skip
 
     def __init__(
@@ -66,7 +66,7 @@ class Book:
         self._pause_ns = 0
         self._begin("there was no snapshot yet")
 
-    def _begin(self, reason: str) -> None:
+    def _begin(self, reason: str, kind: str = "") -> None:
         self.bids.clear()
         self.asks.clear()
         self._spelled: tuple[Spelling, Spelling] | None = None
@@ -75,7 +75,7 @@ class Book:
         self.last_seq: int | None = None
         self.exchange_ts_us: int | None = None
         self.updated_mono_ns = 0
-        self.resyncing = reason
+        self.resyncing, self.resyncing_kind = reason, kind
 
     def apply(self, update: BookUpdate, epoch: int = 0) -> Outcome:
         """Take over an update of the connection `epoch`: they are counted up, and older ones are over."""
@@ -100,7 +100,7 @@ class Book:
         """Forget all levels: what the deltas came on is gone."""
         if not self.resyncing:
             self.counts["connection"] += 1
-        self._begin(reason)
+        self._begin(reason, "connection")
 
     def expire(self, now_mono_ns: int) -> bool:
         """Begin again where it was silent for too long; return whether it was."""
@@ -192,7 +192,7 @@ class Book:
 
     def _resync(self, kind: str, reason: str) -> Outcome:
         self.counts[kind] += 1
-        self._begin(reason)
+        self._begin(reason, kind)
         return "gap"
 
     def _count(self, outcome: Outcome) -> Outcome:

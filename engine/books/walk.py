@@ -12,7 +12,7 @@ from typing import Final, Literal, Protocol
 from msgspec import Struct
 
 from engine.books.side import Side
-from engine.pricing import BPS, edge_bps, fee_factor
+from engine.pricing import BPS, edge_bps, fee_factor, profit
 
 TOP: Final = "top of book"
 
@@ -241,7 +241,7 @@ class Route:
         if buy is None or sell is None:
             return None
         edge = edge_bps(sell.average, buy.average, self._factor)
-        return Deal(buy, sell, edge, buy.quote * (1 + self._buy_fee) * edge / BPS)
+        return Deal(buy, sell, edge, profit(buy.quote, self._buy_fee, edge))
 
 
 def _converted(fill: Fill | None, coins: float, unit: Unit) -> Fill | None:

@@ -30,7 +30,7 @@ from msgspec import Struct, structs
 
 from core.names.market_keys import SWAP, market_of
 from engine.funding.settlements import S_US, FundingTerms, expected
-from engine.pricing import BPS, edge_bps, fee_factor
+from engine.pricing import BPS, edge_bps, fee_factor, profit
 from markets.config import HOLDING_HOURS
 
 DEFAULT_HOLDING_S: Final = HOLDING_HOURS * 3_600
@@ -55,8 +55,7 @@ class NetEdge(Struct, frozen=True):
 
     def money(self, size: Any, buy_fee: Any) -> "NetEdge":
         """Every term in quote currency, for `size` bought, in quote currency before its fee."""
-        cost = size * (1 + buy_fee) / BPS
-        return NetEdge(*(each * cost for each in structs.astuple(self)))
+        return NetEdge(*(profit(size, buy_fee, each) for each in structs.astuple(self)))
 
 
 def net_edge(  # noqa: PLR0917

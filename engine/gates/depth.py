@@ -187,11 +187,14 @@ class Depth:
         """Take over what words call the exchanges."""
         self._names = {row.key: row.name for row in config.exchanges}
 
-    def lack(self, direction: Direction, asked: Asked, now_mono_ns: int) -> str:
-        """Words for what keeps a direction from being an opportunity at a filter's size; empty: nothing."""
+    def leaves(self, direction: Direction, asked: Asked, now_mono_ns: int) -> bool:
+        """Whether both books leave what a filter asks at its size."""
         walked = Walked.of(direction.buy, direction.sell, self.books, now_mono_ns)
-        if walked.verdict(asked) == "pass":
-            return ""
+        return walked.verdict(asked) == "pass"
+
+    def lack(self, direction: Direction, asked: Asked, now_mono_ns: int) -> str:
+        """Words for what they lack, which take far longer to find than that they do."""
+        walked = Walked.of(direction.buy, direction.sell, self.books, now_mono_ns)
         missing = NOT_RECORDED if self.books is None else NOT_FOLLOWED
         return f"depth: {walked.words(asked, self._names, missing)}"
 

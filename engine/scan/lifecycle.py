@@ -178,7 +178,7 @@ class Lifecycle:
                 continue
             if self._gatekeeper.blocked(direction, follows, now_mono_ns):
                 continue
-            if terms.depth is not None and self._depth.lack(direction, terms.depth, now_mono_ns):
+            if terms.depth is not None and not self._depth.leaves(direction, terms.depth, now_mono_ns):
                 continue
             started_us = self._start_of(_key_of(direction, follows), now_us)
             run = Run(direction, follows, terms, self._depth, (started_us, now_mono_ns))
@@ -248,13 +248,14 @@ class Lifecycle:
 
     def _too_shallow(self, run: Run, asked: Asked, due_ns: int) -> str:
         """Words for what its books lack at the filter's size; of what is open, once that lasts."""
-        lack = self._depth.lack(run.direction, asked, due_ns)
-        if not lack or run.opened is None:
+        if self._depth.leaves(run.direction, asked, due_ns):
             run.shallow_since_ns = None
-            return lack
+            return ""
         if run.shallow_since_ns is None:
             run.shallow_since_ns = due_ns
-        return lack if due_ns - run.shallow_since_ns >= SHORT_SIZE_NS else ""
+        if run.opened is not None and due_ns - run.shallow_since_ns < SHORT_SIZE_NS:
+            return ""
+        return self._depth.lack(run.direction, asked, due_ns)
 
     def _blocked(self, run: Run, now_mono_ns: int) -> str:
         is_open = run.opened is not None

@@ -1,5 +1,6 @@
 """Checks that fields of several models share; every problem names the field and the remedy."""
 
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -57,10 +58,25 @@ def limits(low: float, high: float) -> list[Any]:
     return [MinValueValidator(low), MaxValueValidator(high)]
 
 
-def volume_field(label: Any, help_text: Any) -> "models.DecimalField[Any, Any]":
+def volume_field(label: Any, help_text: Any) -> "models.DecimalField[Any, Decimal | None]":
     return models.DecimalField(
         label, max_digits=24, decimal_places=2, null=True, blank=True, help_text=help_text
     )
+
+
+def edge_field(label: Any, help_text: Any, **options: Any) -> "models.DecimalField[Any, Decimal | None]":
+    """Return the field of an edge in bps that an operator may leave open."""
+    return models.DecimalField(
+        label, max_digits=8, decimal_places=3, null=True, blank=True, help_text=help_text, **options
+    )
+
+
+def money_field(label: Any, help_text: Any, least: Any = 0) -> "models.DecimalField[Any, Decimal | None]":
+    """Return the field of an amount of money that an operator may leave open."""
+    return models.DecimalField(
+        label, max_digits=18, decimal_places=2, null=True, blank=True, validators=[MinValueValidator(least)],
+        help_text=help_text,
+    )  # fmt: skip
 
 
 def volume_constraints(prefix: str) -> list[models.CheckConstraint]:

@@ -17,7 +17,7 @@ from core.names.plain_fields import LinesField, NameField
 from core.names.plain_names import isolated
 from markets.config import HOLDING_HOURS, MAX_HOLDING_HOURS, SPOT_ONLY
 from markets.follow.revision import ConfigManager, ConfigModel, bump_revision
-from markets.models.checks import volume_constraints, volume_errors, volume_field
+from markets.models.checks import edge_field, money_field, volume_constraints, volume_errors, volume_field
 from markets.models.instrument import list_problems
 from markets.models.pairs import ExchangePair, PairKind
 
@@ -75,39 +75,38 @@ class OpportunityFilter(ConfigModel):
         help_text=_("A chart is shown only while its current spread, of either sign, is at least this. "
                     "Empty: always. It opens no opportunity: an edge can be traded, a spread cannot."),
     )  # fmt: skip
-    min_edge_bps = models.DecimalField(
-        _("min edge, bps"), max_digits=8, decimal_places=3, null=True, blank=True,
-        help_text=_("An opportunity opens where one direction, after both taker fees, earns at least this; "
-                    "a chart is shown only while the better one does. Negative is allowed. "
-                    "Empty: none opens, and every chart is shown."),
+    min_edge_bps = edge_field(
+        _("min edge, bps"),
+        _("An opportunity opens where one direction, after both taker fees, earns at least this; "
+          "a chart is shown only while the better one does. Negative is allowed. "
+          "Empty: none opens, and every chart is shown."),
     )  # fmt: skip
 
-    close_edge_bps = models.DecimalField(
-        _("close below, bps"), max_digits=8, decimal_places=3, null=True, blank=True,
-        help_text=_("An opportunity that opened at the min edge stays open until the edge falls below this, "
-                    "so that a fluctuating edge is one opportunity, not a hundred. Empty: the min edge "
-                    "itself."),
+    close_edge_bps = edge_field(
+        _("close below, bps"),
+        _("An opportunity that opened at the min edge stays open until the edge falls below this, "
+          "so that a fluctuating edge is one opportunity, not a hundred. Empty: the min edge "
+          "itself."),
     )  # fmt: skip
     min_duration_ms = models.PositiveIntegerField(
         _("min duration, ms"), default=0, validators=[MaxValueValidator(3_600_000)],
         help_text=_("How long the edge must hold before an opportunity opens."),
     )  # fmt: skip
-    min_size = models.DecimalField(
-        _("min size"), max_digits=18, decimal_places=2, null=True, blank=True,
-        validators=[MinValueValidator(0)],
-        help_text=_("Executable at both best prices, in USDT by the live rate of the quote currency. Empty: "
-                    "the minimum of the gate check."),
+    min_size = money_field(
+        _("min size"),
+        _("Executable at both best prices, in USDT by the live rate of the quote currency. Empty: "
+          "the minimum of the gate check."),
     )  # fmt: skip
     wallets_open = models.BooleanField(
         _("only with open wallets"), default=False,
         help_text=_("On: both wallets must be known to be open. Off: a closed wallet is refused, an unknown "
                     "one is not."),
     )  # fmt: skip
-    max_unproven_edge_bps = models.DecimalField(
-        _("max unproven edge, bps"), max_digits=8, decimal_places=3, null=True, blank=True,
+    max_unproven_edge_bps = edge_field(
+        _("max unproven edge, bps"),
+        _("Above this edge it must be proven that both exchanges mean the same coin: by enough "
+          "moves that agree, or by an operator. Empty: as the gate thresholds say."),
         validators=[MinValueValidator(0)],
-        help_text=_("Above this edge it must be proven that both exchanges mean the same coin: by enough "
-                    "moves that agree, or by an operator. Empty: as the gate thresholds say."),
     )  # fmt: skip
     max_age_ms = models.PositiveIntegerField(
         _("max age, ms"), null=True, blank=True, validators=[MinValueValidator(1)],
@@ -121,11 +120,11 @@ class OpportunityFilter(ConfigModel):
         help_text=_("How long a position is held, up to 720 h: the settlements of swaps within this time "
                     "count in the net edge. Empty: 8 h."),
     )  # fmt: skip
-    min_net_edge_bps = models.DecimalField(
-        _("min net edge, bps"), max_digits=8, decimal_places=3, null=True, blank=True,
-        help_text=_("An opportunity opens, and stays open, only while entry, funding within the holding "
-                    "time and exit together leave at least this, after the taker fees of both. Unknown "
-                    "funding never opens. Negative is allowed. Empty: it does not ask."),
+    min_net_edge_bps = edge_field(
+        _("min net edge, bps"),
+        _("An opportunity opens, and stays open, only while entry, funding within the holding "
+          "time and exit together leave at least this, after the taker fees of both. Unknown "
+          "funding never opens. Negative is allowed. Empty: it does not ask."),
     )  # fmt: skip
     exit_assumption = models.CharField(
         _("exit spread"), max_length=8, choices=ExitChoice, blank=True,
@@ -139,22 +138,21 @@ class OpportunityFilter(ConfigModel):
                     "whose next settlement falls into it; as most settle every 8 h or oftener, enter a "
                     "shorter holding time then. Pairs of spot markets settle nothing."),
     )  # fmt: skip
-    my_size = models.DecimalField(
-        _("my size"), max_digits=18, decimal_places=2, null=True, blank=True,
-        validators=[MinValueValidator(Decimal("0.01"))],
-        help_text=_("What you trade at once, in USDT by the live rate of the quote currency. An opportunity "
-                    "opens only while both order books leave enough at this size; where depth is not "
-                    "followed, only what the best prices hold. Empty: depth is not asked."),
+    my_size = money_field(
+        _("my size"),
+        _("What you trade at once, in USDT by the live rate of the quote currency. An opportunity "
+          "opens only while both order books leave enough at this size; where depth is not "
+          "followed, only what the best prices hold. Empty: depth is not asked."),
+        least=Decimal("0.01"),
     )  # fmt: skip
-    min_edge_at_size_bps = models.DecimalField(
-        _("min edge at my size, bps"), max_digits=8, decimal_places=3, null=True, blank=True,
-        help_text=_("Of the average prices of my size, after both taker fees. Negative is allowed. Empty: "
-                    "as the gate thresholds say."),
+    min_edge_at_size_bps = edge_field(
+        _("min edge at my size, bps"),
+        _("Of the average prices of my size, after both taker fees. Negative is allowed. Empty: "
+          "as the gate thresholds say."),
     )  # fmt: skip
-    min_profit = models.DecimalField(
-        _("min profit at my size"), max_digits=18, decimal_places=2, null=True, blank=True,
-        validators=[MinValueValidator(0)],
-        help_text=_("In USDT, after both taker fees. Empty: it does not ask."),
+    min_profit = money_field(
+        _("min profit at my size"),
+        _("In USDT, after both taker fees. Empty: it does not ask."),
     )  # fmt: skip
     charted = models.BooleanField(
         _("show as charts"), default=True,

@@ -106,12 +106,10 @@ class DepthBook:
 
     def __init__(self) -> None:
         self.stale: set[str] = set()  # shards that frames were missed of: their states are to be read
-        self.version = 0  # rises with everything that is received
         self._shards: dict[str, ShardDepth] = {}
 
     def clear(self) -> None:
         """Forget everything: nobody looks any more."""
-        self.version += 1
         self.stale.clear()
         self._shards.clear()
 
@@ -120,7 +118,6 @@ class DepthBook:
         shard = self._shards.get(frame.shard)
         if shard is None or not shard.apply(frame, time.monotonic()):
             self.stale.add(frame.shard)
-        self.version += bool(frame.ladders or frame.gone)
 
     def learn(self, states: Mapping[str, State]) -> None:
         """Take over from states what no frame has said better."""
@@ -129,7 +126,6 @@ class DepthBook:
             if name not in self._shards:
                 self._shards[name] = ShardDepth(name, now_s - on_the_way_s(state.ts_us, now_us))
             self._shards[name].merge(state, now_us, now_s)
-        self.version += 1
 
     def drop_gone(self) -> None:
         """Forget shards that have been silent for long."""

@@ -1,37 +1,15 @@
 """The WebSocket `/ws/depth`: reads which pair a browser wants, the scanner's hub does the rest."""
 
-from accounts.access.browser_socket import BrowserSocket
-from core.web import acks
-from realtime.depth.messages import DepthMessage, Show, decode_depth_message
+from realtime.depth.messages import DepthMessage, decode_depth_message
 from realtime.depth.viewer import DepthViewer
-from realtime.scanner.hub import ScanHub, process_scan_hub
+from realtime.hub_socket import HubSocket
 
 
-class Depth(BrowserSocket):
-    """One browser's pair. Nothing is sent before it says which."""
+class Depth(HubSocket):
+    """One browser's pair."""
 
-    viewer: DepthViewer | None = None
-    hub: ScanHub
-
-    async def _open(self, user_id: int) -> None:
-        hub = process_scan_hub()
-        await hub.ready()
-        viewer = DepthViewer(self._pipe(), hub.book, self._close_later)
-        hub.watch(viewer)
-        self.hub, self.viewer = hub, viewer
+    def _make_viewer(self) -> DepthViewer:
+        return DepthViewer(self._pipe(), self.hub.book, self._close_later)
 
     def _decode(self, text: str) -> DepthMessage:
         return decode_depth_message(text)
-
-    async def _obey(self, message: DepthMessage) -> None:
-        if self.viewer is None:
-            return  # it was closed meanwhile
-        match message:
-            case acks.Ack(seq=seq):
-                self.viewer.acked(seq)
-            case Show():
-                self.viewer.show(message)
-
-    def _leave(self) -> None:
-        if self.viewer is not None:
-            self.hub.unwatch(self.viewer)

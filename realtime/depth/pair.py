@@ -13,7 +13,7 @@ from msgspec import Struct
 from core.names.chart_ids import chart_id_of
 from core.names.symbols import base_of, quote_of
 from engine.books.columns import Floats, Sides, Walk
-from engine.pricing import BPS, edge_bps, fee_factor
+from engine.pricing import edge_bps, fee_factor, profit
 from realtime.depth.book import DepthBook
 from realtime.depth.sized import NEARLY
 from realtime.scanner.table import STATES, ScanTable
@@ -165,7 +165,7 @@ def _deal(walk: Walk, coins: Floats, fees: tuple[float, float]) -> Deal | None:
     size, (cost, brought) = float(coins[0]), (float(each[0]) for each in walk.money(coins))
     edge = float(edge_bps(brought, cost, fee_factor(*fees)))
     is_all = bool(size >= float(walk.known_coins[0]) * NEARLY)
-    return Deal(size, cost, cost / size, brought / size, edge, cost * (1 + fees[0]) * edge / BPS, is_all)
+    return Deal(size, cost, cost / size, brought / size, edge, profit(cost, fees[0], edge), is_all)
 
 
 def _known(value: float) -> float | None:

@@ -13,7 +13,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from engine.books.columns import Bools, Floats, Ints, Sides, Walk, padded
-from engine.pricing import BPS, edge_bps, fee_factor
+from engine.pricing import edge_bps, fee_factor, profit
 from realtime.depth.book import Depth
 from realtime.depth.wire import LEVELS, Key, unpacked
 
@@ -139,8 +139,8 @@ class Sized:
     @cached_property
     def profit(self) -> Floats:
         """Profit in quote currency."""
-        profit: Floats = self.reach * (1 + self._fee[self._rows.buy]) * self.edge / BPS
-        return profit
+        found: Floats = profit(self.reach, self._fee[self._rows.buy], self.edge)
+        return found
 
     @cached_property
     def zero(self) -> Floats:

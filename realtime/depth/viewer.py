@@ -16,6 +16,9 @@ class DepthViewer:
     What it missed meanwhile is not sent any more: a picture of now stands for all before it.
     """
 
+    page = "depth"
+    query = None  # no rows
+
     def __init__(self, pipe: Pipe, book: ScanBook, close: Callable[[Closed], None]) -> None:
         self.shows: Show | None = None
         self._pipe = pipe

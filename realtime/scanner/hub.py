@@ -6,7 +6,6 @@ table is computed at most 4 times a second, rows change places at most once a se
 
 import asyncio
 import logging
-import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -14,7 +13,6 @@ from contextvars import Context
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
-import msgspec
 from channels.db import database_sync_to_async
 from redis.asyncio import Redis
 
@@ -25,28 +23,37 @@ from core.web.reports import register
 from markets.follow.fundings import Snapshot, read_snapshots
 from opportunities.episodes import counts_per_pair
 from realtime.charts.hub import process_hub
-from realtime.depth.reader import DepthReader
+from realtime.depth import wire as depth
 from realtime.scanner.book import ScanBook
 from realtime.scanner.pages import Pages
 from realtime.scanner.table import ScanTable
-from realtime.scanner.viewer import ScanViewer
-from realtime.scanner.wire import FRAMES, ShardScan, decode_frame, read_scan
+from realtime.scanner.view import Query
+from realtime.scanner.wire import FRAMES, decode_frame, read_scan
+from realtime.shard_reader import ShardReader, Source
 
 logger = logging.getLogger(__name__)
 
 TICK_S: Final = 0.25
-READ_EVERY_S: Final = 10.0
 COUNT_EVERY_S: Final = 10.0
 FUNDING_EVERY_S: Final = 2.0  # as often as collectors write it
 COUNT_PATIENCE_S: Final = 1.0
-"""How long the first page waits for the opportunities of the last hour and funding, unknown until then."""
-LISTEN_S: Final = 1.0  # shorter than the connection's own patience, which is for answers
+"""How long the first page waits for the opportunities of the last hour, funding and depth: until these are
+read the former are unknown, and no book seems to be followed."""
 LINGER_S: Final = 10
 READY_WITHIN_S: Final = 5.0
 
+LEGS: Final = Source(FRAMES, "unreadable_frames", decode_frame, read_scan)
+LADDERS: Final = Source(depth.FRAMES, "unreadable_depth_frames", depth.decode_frame, depth.read_states)
 
-class Watcher(Protocol):
-    """A socket that follows the book."""
+
+class Viewer(Protocol):
+    """A browser that follows the book. `page` is what it shows, `query` the rows of it, None: none."""
+
+    page: str
+
+    @property
+    def query(self) -> Query | None:
+        """Rows whose order is to be kept fresh."""
 
     def refreshed(self) -> None:
         """The book is newer."""
@@ -62,13 +69,11 @@ class ScanHub:
         self.counters: Counter[str] = Counter()
         self.book = ScanBook()
         self.pages = Pages(self.book)
-        self._viewers: set[ScanViewer] = set()
-        self._watchers: set[Watcher] = set()
+        self._viewers: set[Viewer] = set()
         self._users = 0
         self._counted = asyncio.Event()
         self._funded = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
-        self._known = asyncio.Event()
         self._configured = asyncio.Event()
         self._ready = asyncio.Event()
 
@@ -99,17 +104,18 @@ class ScanHub:
     async def _run(self) -> None:
         """Work until nobody has looked for a while."""
         redis = async_redis()
-        depth = DepthReader(self.book.depth, self.counters)
+        legs = ShardReader(self.book, LEGS, self.counters)
+        ladders = ShardReader(self.book.depth, LADDERS, self.counters)
         parts = [
             asyncio.create_task(supervise(name, part, logger, self.counters), name=name)
             for name, part in (
-                ("scanner frames", lambda: self._listen(redis)),
-                ("scanner states", lambda: self._read_states(redis)),
+                ("scanner frames", lambda: legs.listen(redis)),
+                ("scanner states", lambda: legs.read(redis)),
                 ("scanner funding", lambda: self._read_funding(redis)),
-                ("depth frames", lambda: depth.listen(redis)),
-                ("depth states", lambda: depth.read(redis)),
+                ("depth frames", lambda: ladders.listen(redis)),
+                ("depth states", lambda: ladders.read(redis)),
                 ("scanner configuration", self._configure),
-                ("scanner table", self._tick),
+                ("scanner table", lambda: self._tick(legs.known, ladders.known)),
                 ("scanner counts", self._count),
             )
         ]
@@ -117,11 +123,10 @@ class ScanHub:
             unused_s = 0
             while unused_s < LINGER_S:
                 await asyncio.sleep(1)
-                unused_s = 0 if self._users or self._viewers or self._watchers else unused_s + 1
+                unused_s = 0 if self._users or self._viewers else unused_s + 1
         finally:
             self._running = None
             self._ready.clear()
-            self._known.clear()
             self._configured.clear()
             self._counted.clear()
             self._funded.clear()
@@ -132,39 +137,6 @@ class ScanHub:
 
     # --- what collectors say ---------------------------------------------------------------------
 
-    async def _listen(self, redis: "Redis") -> None:
-        async with redis.pubsub() as frames:
-            await frames.subscribe(FRAMES)
-            while True:
-                message = await frames.get_message(ignore_subscribe_messages=True, timeout=LISTEN_S)
-                if message is not None:
-                    self._take(message["data"])
-
-    def _take(self, data: bytes) -> None:
-        try:
-            frame = decode_frame(data)
-        except msgspec.MsgspecError as problem:
-            self.counters["unreadable_frames"] += 1
-            if self.counters["unreadable_frames"] == 1:
-                logger.error(
-                    "a frame this version cannot read (a collector of another version?): %s", problem
-                )
-            return
-        self.book.apply(frame)
-
-    async def _read_states(self, redis: "Redis") -> None:
-        """Read everything now and then, for what no frame carries; a shard with missed frames at once."""
-        due = float("-inf")
-        while True:
-            if time.monotonic() >= due:
-                due = time.monotonic() + READ_EVERY_S
-                self._learn(await read_scan(redis))
-                self.book.drop_gone()
-            elif self.book.stale:
-                stale, self.book.stale = self.book.stale, set()
-                self._learn(await read_scan(redis, stale))
-            await asyncio.sleep(TICK_S)
-
     async def _read_funding(self, redis: "Redis") -> None:
         while True:
             snapshots: list[Snapshot] = []
@@ -174,10 +146,6 @@ class ScanHub:
             finally:  # what cannot be read now is not what it was before
                 self.book.learn_funding(snapshots)
             await asyncio.sleep(FUNDING_EVERY_S)
-
-    def _learn(self, scans: dict[str, ShardScan]) -> None:
-        self.book.learn(scans)
-        self._known.set()
 
     # --- the table -------------------------------------------------------------------------------
 
@@ -190,18 +158,19 @@ class ScanHub:
             self._configured.set()
             await asyncio.sleep(TICK_S)
 
-    async def _tick(self) -> None:
-        await self._known.wait()
+    async def _tick(self, legs: asyncio.Event, ladders: asyncio.Event) -> None:
+        await legs.wait()
         await self._configured.wait()
         with suppress(TimeoutError):
             async with asyncio.timeout(COUNT_PATIENCE_S):
                 await self._counted.wait()
                 await self._funded.wait()
+                await ladders.wait()
         while True:
             self.pages.refresh()
-            await self.pages.sort({viewer.shows.query for viewer in self._viewers if viewer.shows})
+            await self.pages.sort({viewer.query for viewer in self._viewers if viewer.query})
             self._ready.set()
-            for viewer in [*self._viewers, *self._watchers]:
+            for viewer in list(self._viewers):
                 viewer.refreshed()
             await asyncio.sleep(TICK_S)
 
@@ -218,29 +187,21 @@ class ScanHub:
 
     # --- viewers ---------------------------------------------------------------------------------
 
-    def join(self, viewer: ScanViewer) -> None:
+    def join(self, viewer: Viewer) -> None:
         """Add a socket."""
         self._viewers.add(viewer)
 
-    def leave(self, viewer: ScanViewer) -> None:
+    def leave(self, viewer: Viewer) -> None:
         """Forget a socket."""
         viewer.leave()
         self._viewers.discard(viewer)
 
-    def watch(self, watcher: Watcher) -> None:
-        """Add a socket that shows something of the book, and no rows of it."""
-        self._watchers.add(watcher)
-
-    def unwatch(self, watcher: Watcher) -> None:
-        """Forget such a socket."""
-        watcher.leave()
-        self._watchers.discard(watcher)
-
     def stats(self) -> dict[str, int]:
         """Counters an operator can see, name -> value."""
+        sockets = Counter(viewer.page for viewer in self._viewers)
         return {
-            "scanner_sockets": len(self._viewers),
-            "depth_sockets": len(self._watchers),
+            "scanner_sockets": sockets["scanner"],
+            "depth_sockets": sockets["depth"],
             "scanner_rows": len(self.book.table),
             "scanner_views": len(self.pages),
             "depth_ladders": len(self.book.depth),

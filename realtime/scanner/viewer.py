@@ -9,6 +9,7 @@ from core.web.closing import Closed
 from core.web.pipe import Pipe
 from realtime.scanner.messages import Page, Show, message
 from realtime.scanner.pages import Pages
+from realtime.scanner.view import Query
 
 MOVE_EVERY_US: Final = 1_000_000
 PAGE_EVERY_S: Final = 0.2
@@ -22,8 +23,9 @@ class ScanViewer:
     nothing waits here but two pages, which all who look at the same rows share.
     """
 
-    def __init__(self, user_id: int, pipe: Pipe, pages: Pages, close: Callable[[Closed], None]) -> None:
-        self.user_id = user_id
+    page = "scanner"
+
+    def __init__(self, pipe: Pipe, pages: Pages, close: Callable[[Closed], None]) -> None:
         self.shows: Show | None = None
         self._pipe = pipe
         self._pages = pages
@@ -33,6 +35,11 @@ class ScanViewer:
         self._acks = AckWindow()
         self._moved_us = 0
         self._paged_at = float("-inf")
+
+    @property
+    def query(self) -> Query | None:
+        """The rows it shows; None: it has not said yet."""
+        return None if self.shows is None else self.shows.query
 
     def show(self, show: Show) -> None:
         """Show other rows, from the next message on."""

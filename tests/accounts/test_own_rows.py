@@ -174,6 +174,7 @@ def test_without_the_row_the_defaults_hold_and_the_page_says_so(operator_client:
     assert words in page(signed_in(member("viewer")), address), "who may not save them learns it, too"
     form = page(operator_client, address)
     assert 'name="_save"' in form
+    assert 'name="_addanother"' not in form
     model.objects.create()
     assert words not in page(operator_client, address)
 

@@ -12,7 +12,7 @@ from orderbook import services
 from orderbook.ingest.writer import Writer
 from tests.agents.conftest import Door, refused, said
 from tests.orderbook.conftest import EMPTY, connect
-from tests.support.scan_shard import Shard
+from tests.support.scan.shard import Shard
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

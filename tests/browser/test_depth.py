@@ -20,7 +20,7 @@ from realtime.depth.wire import Key, Ladder
 from tests.realtime.depth.ladders import DepthShard, ladder
 from tests.support.browser import Complaints, profile, session_cookies
 from tests.support.live import Web, daphne
-from tests.support.scan_shard import Shard
+from tests.support.scan.shard import Shard
 
 pytestmark = [
     pytest.mark.browser,
@@ -169,6 +169,8 @@ async def test_a_pair_is_live_and_says_what_a_size_leaves(
         assert "Buy on OKX, sell on Bybit" in label
         await page.locator("#curves").press("ArrowUp")
         await expect(page.locator("#pointed")).to_contain_text("on average")
+        await page.set_viewport_size({"width": 390, "height": 844})
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 async def test_a_book_that_is_not_known_is_unknown_and_never_the_last_one(
@@ -216,6 +218,7 @@ async def test_a_pair_that_is_not_compared_or_not_named_says_what_to_do(
     async with speaking(empty_redis, config):
         await page.goto(f"{web.url}/depth")
         await expect(page.locator("main")).to_contain_text("Which pair?")
+        await expect(page.locator("#connection")).to_contain_text("connected")
         await page.goto(f"{web.url}/depth?symbol=BTC/USDT&exchange1=binance&exchange2=bybit:swap")
         await expect(page.locator("#notice h2")).to_have_text("This pair is not compared")
         await expect(page.locator("#notice a").first).to_have_attribute("href", re.compile("explain"))

@@ -33,7 +33,7 @@ from tests.support.health_data import Reports
 from tests.support.lakes.lake_data import write
 from tests.support.live import Web, daphne, desk
 from tests.support.observed import symbols
-from tests.support.scan_shard import Shard
+from tests.support.scan.shard import Shard
 
 pytestmark = [
     pytest.mark.browser,

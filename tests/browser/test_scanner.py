@@ -23,7 +23,7 @@ from tests.realtime.funding.test_funding import publish
 from tests.realtime.funding.test_funding import swap as funded
 from tests.support.browser import Complaints, profile, session_cookies
 from tests.support.live import Web, daphne
-from tests.support.scan_shard import Shard
+from tests.support.scan.shard import Shard
 from tests.support.swaps import pair, swap
 
 pytestmark = [
@@ -252,11 +252,16 @@ async def test_pairs_with_swaps_say_what_they_leave_when_they_are_held(
         await page.fill('[name="min_net"]', "")
         await page.click('[data-sort="net_now"]')
         await expect(page).to_have_url(re.compile(r"sort=net_now.*kind=swap-swap.*hold=24"))
-        for width in (1440, 1500, 1600, 1740, 1920):  # the state of a row is never beyond the edge
-            await page.set_viewport_size({"width": width, "height": 900})
-            await expect(row.locator("td.state")).to_be_in_viewport(ratio=1)
-            wide = "(e => e.scrollWidth - e.clientWidth)(document.getElementById('table').parentElement)"
-            assert await page.evaluate(wide) <= 0, width
+        await page.click("#sized summary")
+        for size, sized in (("1000", "yes"), ("", "no")):
+            await page.fill('#sized [name="size"]', size)
+            await expect(page.locator("#table")).to_have_attribute("data-sized", sized)
+            for width in (1440, 1500, 1600, 1740, 1920):  # the state of a row is never beyond the edge
+                await page.set_viewport_size({"width": width, "height": 900})
+                await expect(row.locator("td.state")).to_be_in_viewport(ratio=1)
+                await expect(row.locator("td.net_now")).to_be_visible()
+                wide = "(e => e.scrollWidth - e.clientWidth)(document.getElementById('table').parentElement)"
+                assert await page.evaluate(wide) <= 0, (size, width)
         await page.set_viewport_size({"width": 390, "height": 844})
         await expect(row.locator("td.net_now")).to_be_visible()
         for other in ("net_zero", "net_median", "funding", "size"):

@@ -17,8 +17,8 @@ from simulator.server import Simulator
 from tests.collectors.test_connection_dialects import collecting
 from tests.support.exchanges.codec_frames import SPOTS
 from tests.support.exchanges.tiny_exchange import Recorder, until
-from tests.support.scan_market import Desk as Scan
-from tests.support.scan_market import config, everywhere
+from tests.support.scan.market import Desk as Scan
+from tests.support.scan.market import config, everywhere
 
 BTC = "BTC/USDT"
 OTHER = "other"

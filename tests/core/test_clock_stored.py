@@ -34,7 +34,7 @@ from tests.engine.test_rates import HOUR_S, USDC, Market, configured
 from tests.history.test_unseen import STARTED, lake, line, store_points, store_states
 from tests.opportunities.test_episodes import episode
 from tests.opportunities.test_figures import HELD, quote, started
-from tests.support.scan_market import NOON_US
+from tests.support.scan.market import NOON_US
 
 __all__ = ["lake"]
 pytestmark = pytest.mark.django_db

@@ -8,7 +8,7 @@ from engine.charts.points import Points
 from engine.charts.spread import SpreadEngine
 from markets.config import InstrumentConfig, ListingConfig, MarketConfig, Opportunity
 from markets.events import StreamState
-from tests.support.scan_market import config, listing
+from tests.support.scan.market import config, listing
 from tests.support.spread_oracle import quote
 
 BTC, PEPE = "BTC/USDT", "PEPE/USDT"

@@ -12,7 +12,7 @@ from engine.scan.identity import PASS
 from history.replay.engine import Replay
 from markets.config import FeeRule, FilterConfig, GateTerms, MarketConfig, Opportunity
 from markets.events import Quote, StreamState
-from tests.support.scan_market import BOOT_NS, MS, NOON_US, Desk, config, listing
+from tests.support.scan.market import BOOT_NS, MS, NOON_US, Desk, config, listing
 
 BTC, USDC = "BTC/USDT", "USDC/USDT"
 FOLLOWS = FilterConfig(1, "all", min_edge_bps=5.0, close_edge_bps=2.0)

@@ -13,7 +13,7 @@ from engine.scan.identity import PASS
 from markets.config import FilterConfig, GateTerms, MarketConfig
 from realtime.scanner.view import Query, View, as_amount
 from tests.realtime.test_old_quotes import Slow
-from tests.support.scan_market import NOON_US, Desk, config, everywhere, listing
+from tests.support.scan.market import NOON_US, Desk, config, everywhere, listing
 
 ONE, TWO = "binance", "bybit"
 FOLLOWS = FilterConfig(1, "all", min_edge_bps=5.0, close_edge_bps=2.0)

@@ -11,7 +11,7 @@ from engine.gates.checks import Evidence, Facts, LegSeen, Seen
 from engine.scan.identity import FAIL, PASS, UNKNOWN
 from markets.config import FilterConfig, GateTerms, IdentityConfig, IdentityVerdict, MarketConfig
 from markets.events import Episode
-from tests.support.scan_market import Desk, config, everywhere
+from tests.support.scan.market import Desk, config, everywhere
 
 X = "X/USDT"
 OTHERS = tuple(f"C{n}/USDT" for n in range(12))

@@ -29,7 +29,7 @@ from markets.events import Quote
 from tests.history.test_api import START_US
 from tests.history.test_terms import BTC_USDT, SECOND_US, charted, computed, live, walk
 from tests.support.lakes.lake_data import write, write_quotes
-from tests.support.scan_market import listing
+from tests.support.scan.market import listing
 
 RATE = 0.97
 """Of USDC, the same all the time: when a rate of a moment begins to count is tested with the rates."""

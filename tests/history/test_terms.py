@@ -31,7 +31,7 @@ from markets.events import Quote, StreamState
 from markets.models import ExchangePair
 from tests.history.test_api import BTC, DATA, START_US, body, quotes, within
 from tests.support.lakes.lake_data import write, write_quotes, write_states
-from tests.support.scan_market import config, listing
+from tests.support.scan.market import config, listing
 
 BTC_USDT, PEPE = "BTC/USDT", "PEPE/USDT"
 USDC = ("USDC", "USDT")

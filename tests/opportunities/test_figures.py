@@ -12,7 +12,7 @@ from msgspec import Struct, structs
 from engine.scan.lifecycle import opportunity_events
 from markets.config import FeeRule, FilterConfig, GateTerms, IdentityConfig, ListingConfig, MarketConfig
 from markets.events import Episode, Moment
-from tests.support.scan_market import NOON_US, Desk, config, listing
+from tests.support.scan.market import NOON_US, Desk, config, listing
 
 BTC = "BTC/USDT"
 BUY, SELL = "okx", "binance"

@@ -13,7 +13,7 @@ from markets.config import FilterConfig, GateTerms, IdentityConfig, MarketConfig
 from markets.events import Episode
 from markets.fees.book import Fees
 from tests.opportunities.test_figures import BTC, BUY, SELL, edge_of
-from tests.support.scan_market import NOON_US, Desk, config, listing
+from tests.support.scan.market import NOON_US, Desk, config, listing
 
 USDC = "BTC/USDC"
 LEAST = 50.0

@@ -27,7 +27,7 @@ from realtime.scanner.obstacles import obstacles
 from realtime.scanner.table import ScanTable
 from tests.realtime.test_api import aget
 from tests.support.live import daphne, desk
-from tests.support.scan_data import market, scan_of
+from tests.support.scan.data import market, scan_of
 
 BTC = "BTC/USDT|binance|bybit"
 FINDS = FilterConfig(7, "Finds", min_edge_bps=20.0, min_duration_ms=200)

@@ -11,7 +11,7 @@ from realtime.scanner.columns import LegColumns
 from realtime.scanner.explain import explain
 from realtime.scanner.table import STATES, ScanTable
 from realtime.scanner.wire import Directory, LegName, ShardScan, State
-from tests.support.scan_market import BOOT_NS, EXCHANGES, MS, Desk, config, everywhere
+from tests.support.scan.market import BOOT_NS, EXCHANGES, MS, Desk, config, everywhere
 
 BTC = "BTC/USDT"
 SLOW = "gate"

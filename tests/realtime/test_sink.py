@@ -16,9 +16,9 @@ from markets.config import FilterConfig, IdentityConfig, MarketConfig, Shard
 from markets.events import DerivedEvent, Episode, Quote, SinkEvent, SpreadPoints
 from realtime.scanner import wire as scan_wire
 from realtime.sink import EVENTS_PER_TURN, RealtimeSink
-from tests.support import scan_market
 from tests.support.live import desk, eventually
-from tests.support.scan_market import EXCHANGES
+from tests.support.scan import market as scan_market
+from tests.support.scan.market import EXCHANGES
 from tests.support.spread_oracle import FIRST, SECOND, SYMBOL, config
 
 MS = 1_000_000

@@ -57,7 +57,7 @@ export class DepthLine {
  *
  * @type {(pair: Depth.Pair, names: Page.Names) => string}
  */
-function wayWords({ ways: [way], currency, money, legs }, names) {
+function wayWords({ ways: [way], currency, legs }, names) {
   const named = {
     buy: names(legs[way.buy].exchange),
     sell: names(legs[way.sell].exchange),
@@ -68,14 +68,13 @@ function wayWords({ ways: [way], currency, money, legs }, names) {
     const why = legs.flatMap(({ exchange, problem }) => (problem ? [`${names(exchange)}: ${problem}`] : []));
     return `${road}; ${translate("at my size unknown (%(why)s)", { why: why.join("; ") || gettext("no usable quote") })}`;
   }
-  const { quote, edge_bps, profit } = way.at_size;
+  const { quote, edge_bps, profit, is_all } = way.at_size;
   const words = {
     money: format.amount(quote, currency),
     edge: format.bps(edge_bps),
     profit: format.gain(profit, currency),
   };
-  const capped = money !== null && quote < money * 0.995;
-  const at = capped
+  const at = is_all
     ? translate("at %(money)s, all that is known to be there, %(edge)s, profit %(profit)s", words)
     : translate("at %(money)s %(edge)s, profit %(profit)s", words);
   const of = way.of === "book" ? gettext("both books") : gettext("best levels only: a book is not followed");

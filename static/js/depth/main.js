@@ -130,19 +130,18 @@ const afterFee = (side, factor) => side.map(([price, coins]) => [price * factor,
  *
  * @type {(pair: Depth.Pair, way: Depth.Way) => string}
  */
-function wayWords({ legs, currency, money }, { buy, sell, of, now, at_size, best }) {
+function wayWords({ legs, currency }, { buy, sell, of, now, at_size, best }) {
   const road = { buy: names(legs[buy].exchange), sell: names(legs[sell].exchange), edge: format.bps(now) };
   const parts = [
     translate("Buy on %(buy)s, sell on %(sell)s: the edge of the best levels is %(edge)s", road),
   ];
   if (of === "unknown") return `${parts[0]}; ${gettext("of a size it is unknown")}.`;
   if (at_size) {
-    const all = money === null || at_size.quote >= money * 0.995;
     const words = { money: format.amount(at_size.quote, currency), edge: format.bps(at_size.edge_bps) };
     parts.push(
-      all
-        ? translate("at %(money)s it is %(edge)s", words)
-        : translate("at %(money)s, which is all that is known to be there, it is %(edge)s", words),
+      at_size.is_all
+        ? translate("at %(money)s, which is all that is known to be there, it is %(edge)s", words)
+        : translate("at %(money)s it is %(edge)s", words),
     );
   }
   parts.push(

@@ -58,8 +58,8 @@ function notFollowed(legs, follow) {
   return {
     heading: gettext("Only the best levels are known"),
     text: translate(
-      "The book of %(symbol)s is not followed on %(exchanges)s, so nothing is known behind the best bid and ask. Books are followed where an operator chooses them: by hand, by a filter, or for the best rows of the scanner.",
-      { symbol: legs[0].symbol, exchanges: legs.map(({ exchange }) => names(exchange)).join(", ") },
+      "Not followed: %(books)s. So nothing is known behind their best bid and ask. Books are followed where an operator chooses them: by hand, by a filter, or for the best rows of the scanner.",
+      { books: legs.map(({ exchange, symbol }) => `${names(exchange)} ${symbol}`).join(", ") },
     ),
     actions: [
       ...(follows ? [/** @type {Page.Action} */ ([gettext("Follow them"), () => follow(legs)])] : []),

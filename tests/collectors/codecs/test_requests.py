@@ -45,6 +45,19 @@ def test_a_connection_carries_no_more_topics_than_the_exchange_allows(exchange: 
     assert codec(exchange).sheet.topics_per_connection <= limit
 
 
+@pytest.mark.parametrize(
+    ("exchange", "most_a_connection", "most_a_request"),
+    [("okx", 29, 100), ("okx:swap", 29, 100), ("bitget", 49, 24), ("bitget:swap", 49, 24), ("gate", 400, 1)],
+)
+def test_books_have_limits_of_their_own(exchange: str, most_a_connection: int, most_a_request: int) -> None:
+    one = codec(exchange)
+    assert one.sheet.per_connection("depth") <= most_a_connection
+    books = [one.depth_topic(f"LONGNAME{number:04}") for number in range(60)]
+    batches = one.batches(books)
+    assert [topic for batch in batches for topic in batch] == books
+    assert max(len(batch) for batch in batches) <= most_a_request
+
+
 def test_a_full_bybit_connection_stays_under_21000_characters_of_args() -> None:
     full = codec("bybit").sheet.topics_per_connection
     args = [topic.name for topic in topics("bybit", full)][:full]

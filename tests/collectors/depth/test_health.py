@@ -5,15 +5,20 @@ from typing import Any
 
 from collectors.health import books
 from core.health.findings import Finding
-from markets.follow.runtime import CollectorStatus
+from markets.follow.runtime import CollectorRole, CollectorStatus
 
 NOW_US = 1_760_000_000_000_000
 
 
-def findings(feed: dict[str, Any] | None = None, **summed: Any) -> dict[str, Finding]:
-    """Findings of a collector that follows books of OKX."""
-    status = CollectorStatus("1/1", books=summed, exchanges={"okx": {"books": feed or {}}})
-    look: Any = SimpleNamespace(at_us=NOW_US, collectors=[status], called=lambda key: key.upper())
+def findings(
+    feed: dict[str, Any] | None = None, role: CollectorRole = "collector", **summed: Any
+) -> dict[str, Finding]:
+    """Findings of a process that follows books of OKX."""
+    status = CollectorStatus("1/1", books=summed, exchanges={"okx": {"books": feed or {}}}, role=role)
+    statuses: dict[CollectorRole, list[CollectorStatus]] = {"collector": [], "ingest": [], role: [status]}
+    look: Any = SimpleNamespace(
+        at_us=NOW_US, collectors=statuses["collector"], ingests=statuses["ingest"], called=str.upper
+    )
     return {finding.subject: finding for finding in books(look, None)}
 
 
@@ -44,3 +49,11 @@ def test_a_book_that_stays_unknown_is_a_finding_one_that_is_read_again_is_not() 
     found = findings({"unknown": unknown})
     assert list(found) == ["order book of A/USDT on okx"]
     assert "its checksum is wrong" in found["order book of A/USDT on okx"].words
+
+
+def test_a_process_that_only_stores_says_what_is_not_stored() -> None:
+    unknown = [{"symbol": "A/USDT", "since_us": NOW_US - 61_000_000, "reason": "its checksum is wrong"}]
+    found = findings({"unknown": unknown}, "ingest", refused=1, most=1, refused_books=["B/USDT on okx"])
+    assert list(found) == ["order books of ingest 1/1", "order book of A/USDT on okx for the store"]
+    assert "stored" in found["order books of ingest 1/1"].words
+    assert "stored" in found["order book of A/USDT on okx for the store"].remedy

@@ -5,7 +5,7 @@ import pytest
 from engine.gates.freshness import age_ms
 from engine.scan.scanner import Scanner
 from markets.events import Quote
-from tests.support.scan_market import ANY_EDGE, BOOT_NS, MS, NOON_US, config, everywhere
+from tests.support.scan.market import ANY_EDGE, BOOT_NS, MS, NOON_US, config, everywhere
 
 
 def said(exchange: str, at_ms: int, late_ms: int = 0) -> Quote:

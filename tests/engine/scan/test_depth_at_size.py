@@ -11,7 +11,7 @@ from engine.books.sequences import COUNTED
 from markets.config import FilterConfig, GateTerms, IdentityConfig, ListingConfig
 from markets.events import AtDepth, Episode, Level
 from tests.engine.books.books import live
-from tests.support.scan_market import BOOT_NS, MS, Desk, config, listing
+from tests.support.scan.market import BOOT_NS, MS, Desk, config, listing
 
 FOLLOWS = FilterConfig(1, "mine", min_edge_bps=5.0, my_size=1_000.0)
 DEALS = ((100.0, 4.0), (101.0, 20.0), (120.0, 500.0))

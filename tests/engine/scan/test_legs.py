@@ -6,7 +6,7 @@ import pytest
 
 from engine.scan.legs import Leg, Market
 from markets.events import Quote, StreamState
-from tests.support.scan_market import EXCHANGES, listing
+from tests.support.scan.market import EXCHANGES, listing
 
 BTC = "BTC/USDT"
 SINCE_NS = 1_000

@@ -14,7 +14,7 @@ from markets.events import Episode
 from opportunities.models import OpportunityEpisode
 from opportunities.services import save_episodes
 from tests.opportunities.test_episodes import closed, episode
-from tests.support.scan_market import EXCHANGES, Desk, config, everywhere
+from tests.support.scan.market import EXCHANGES, Desk, config, everywhere
 
 BTC, ETH = "BTC/USDT", "ETH/USDT"
 WIDE = FilterConfig(1, "wide", min_edge_bps=5.0, close_edge_bps=2.0)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from core.names.chart_ids import chart_id_of, parts_of
 from markets.config import FilterConfig, GateTerms, MarketConfig, Opportunity
-from tests.support.scan_market import ANY_EDGE, EXCHANGES, Desk, config, everywhere, listing
+from tests.support.scan.market import ANY_EDGE, EXCHANGES, Desk, config, everywhere, listing
 
 BTC, ETH, PEPE = "BTC/USDT", "ETH/USDT", "PEPE/USDT"
 FIVE_BPS = FilterConfig(1, "five", min_edge_bps=5.0)

@@ -16,7 +16,7 @@ from history.replay.engine import Replay
 from markets.config import FilterConfig, GateTerms, ListingConfig, MarketConfig, Opportunity, Shard
 from markets.events import OpportunityEvent, Quote, SpreadPoints, StreamState
 from markets.fees.book import Fees
-from tests.support.scan_market import NOON_US, config, everywhere, listing
+from tests.support.scan.market import NOON_US, config, everywhere, listing
 
 BOOT_NS = 77_777_000_000
 EXCHANGES = ("binance", "bybit", "okx", "gate")

@@ -24,7 +24,7 @@ from markets.selectors import load_config
 from realtime.depth.messages import Show, decode_depth_message, encoded
 from realtime.depth.pair import PairDepth
 from tests.realtime.depth.ladders import DepthShard, ladder
-from tests.support.scan_shard import Shard
+from tests.support.scan.shard import Shard
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

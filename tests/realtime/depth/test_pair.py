@@ -11,7 +11,7 @@ from realtime.depth.wire import Key, Ladder, State
 from realtime.scanner.table import ScanTable
 from tests.realtime.depth.ladders import ladder
 from tests.realtime.depth.test_sized import ASKS, BIDS, BTC, FEE, PRICES, book
-from tests.support.scan_data import market, scan_of
+from tests.support.scan.data import market, scan_of
 
 BINANCE: Key = ("binance", BTC)
 BYBIT: Key = ("bybit", BTC)

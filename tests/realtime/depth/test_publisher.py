@@ -18,9 +18,10 @@ from markets.events import BookUpdate, Level, SinkEvent
 from realtime.depth import wire
 from realtime.depth.book import DepthBook
 from realtime.depth.publisher import DepthPublisher
-from realtime.depth.reader import DepthReader
 from realtime.depth.sink import DepthSink
 from realtime.depth.wire import Key
+from realtime.scanner.hub import LADDERS
+from realtime.shard_reader import ShardReader
 from tests.support.live import DEADLINE_S
 
 pytestmark = pytest.mark.usefixtures("empty_redis")
@@ -128,7 +129,7 @@ async def test_the_sink_publishes_the_books_of_its_process_until_its_channel_is_
     sink = DepthSink(channel, SHARD, lambda _event: None)
     sink.use_books(books)
     redis = async_redis()
-    reader = DepthReader(book, Counter())
+    reader = ShardReader(book, LADDERS, Counter())
     running = asyncio.create_task(sink.run())
     reading = [asyncio.create_task(each) for each in (reader.listen(redis), reader.read(redis))]
     await until(lambda: book.get(KEY) is not None)

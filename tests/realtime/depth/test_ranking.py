@@ -1,7 +1,7 @@
 """Ranking of the scanner's routes: the legs of those with the highest edges, the best first."""
 
 from realtime.depth.ranking import QUOTED_WITHIN_NS, Ranking
-from tests.support.scan_market import BOOT_NS, Desk, config, everywhere
+from tests.support.scan.market import BOOT_NS, Desk, config, everywhere
 
 BTC, ETH = "BTC/USDT", "ETH/USDT"
 

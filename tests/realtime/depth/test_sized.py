@@ -17,7 +17,7 @@ from realtime.scanner.messages import make_page
 from realtime.scanner.table import ScanTable
 from realtime.scanner.view import Query, View
 from tests.realtime.depth.ladders import ladder
-from tests.support.scan_data import FEE_BPS, market, scan_of
+from tests.support.scan.data import FEE_BPS, market, scan_of
 
 FEE = FEE_BPS / 10_000
 BTC = "BTC/USDT"

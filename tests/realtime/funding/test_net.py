@@ -14,7 +14,7 @@ from markets.follow.fundings import Snapshot
 from realtime.funding.net import Net, NetQuery, net
 from realtime.scanner.table import ScanTable
 from tests.realtime.funding.test_funding import swap
-from tests.support.scan_data import market, scan_of
+from tests.support.scan.data import market, scan_of
 
 KEYS = ("binance", "binance:swap", "bybit:swap")
 

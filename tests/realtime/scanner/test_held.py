@@ -24,7 +24,7 @@ from realtime.scanner.holding import KEPT, LegFunding
 from realtime.scanner.messages import CELLS, NET_CELLS, Page, make_page
 from realtime.scanner.table import ScanTable
 from realtime.scanner.view import Query, View
-from tests.support.scan_data import market, scan_of
+from tests.support.scan.data import market, scan_of
 
 NOW_US = 1_763_640_000_000_000
 HOUR_US = 3_600_000_000

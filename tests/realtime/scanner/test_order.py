@@ -18,7 +18,7 @@ from realtime.scanner.table import ScanTable
 from realtime.scanner.view import Query, View
 from realtime.scanner.wire import LEG_ROW, Directory, Frame, LegName, ShardScan, State
 from realtime.shard_view import SILENT_AFTER_S
-from tests.support.scan_data import market
+from tests.support.scan.data import market
 
 START_S = 1_000_000.0  # of the monotonic clock
 WALL_S = 1_763_640_000.0

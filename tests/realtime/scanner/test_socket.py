@@ -32,7 +32,7 @@ from realtime.scanner.api import harmless
 from tests.opportunities.test_episodes import episode
 from tests.support.desk.paused_postgres import paused_postgres
 from tests.support.live import DEADLINE_S, Web, daphne
-from tests.support.scan_shard import Shard
+from tests.support.scan.shard import Shard
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -22,7 +22,7 @@ from realtime.scanner.table import STATES, ScanTable
 from realtime.scanner.view import Query, SortKey, View
 from realtime.scanner.viewer import ScanViewer
 from tests.realtime.scanner.test_order import Clock
-from tests.support.scan_data import EXCHANGES, listing, market, scan_of
+from tests.support.scan.data import EXCHANGES, listing, market, scan_of
 
 SYMBOLS = ("BTC/USDT", "ETH/USDT", "SOL/USDT")
 KEYS = get_args(SortKey)
@@ -114,7 +114,7 @@ async def test_every_message_is_sorted_by_what_it_shows(
         places = {id: place for place, id in enumerate(pages.book.table.ids)}
         prices = {(leg.exchange, leg.symbol): 100.0 for leg in config.listings}
         browser = Browser()
-        viewer = ScanViewer(1, browser, pages, lambda closed: None)
+        viewer = ScanViewer(browser, pages, lambda closed: None)
         scan = scan_of(config, prices)
         scan.received_s = clock.now_s
         pages.book.learn({"1/1": scan})

@@ -14,7 +14,7 @@ from markets.events import Funding, MarkPrice, Quote
 from realtime.scanner.columns import LegColumns
 from realtime.scanner.explain import explain
 from realtime.scanner.table import ScanTable
-from tests.support.scan_data import market, scan_of
+from tests.support.scan.data import market, scan_of
 
 KEYS = ("bybit", "bybit:swap", "gate:swap", "okx")
 NOW_US = 1_760_000_000_000_000

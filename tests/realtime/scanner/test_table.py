@@ -16,7 +16,7 @@ from realtime.scanner.messages import CELLS, make_page, message
 from realtime.scanner.table import STATES, ScanTable
 from realtime.scanner.view import Query, View
 from realtime.scanner.wire import ShardScan
-from tests.support.scan_data import EXCHANGES, FEE_BPS, listing, market, scan_of
+from tests.support.scan.data import EXCHANGES, FEE_BPS, listing, market, scan_of
 
 KEEP = (1 - FEE_BPS / 1e4) / (1 + FEE_BPS / 1e4)
 BTC = "BTC/USDT|binance|bybit"

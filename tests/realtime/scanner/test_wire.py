@@ -22,7 +22,7 @@ from realtime.scanner import wire as scan_wire
 from realtime.scanner.columns import LegColumns
 from realtime.scanner.publisher import ScanPublisher
 from realtime.scanner.wire import Directory, Frame, LegName, ShardScan, State
-from tests.support.scan_market import BOOT_NS, EXCHANGES, MS, Desk, config, everywhere, listing
+from tests.support.scan.market import BOOT_NS, EXCHANGES, MS, Desk, config, everywhere, listing
 
 BTC = "BTC/USDT"
 PRICES = ("bid", "ask", "bid_size", "ask_size", "scale", "gap_ms")

@@ -48,18 +48,28 @@ class TrueBook:
 
     def change(self) -> dict[str, Any]:
         """Change a few levels; returns the frame that says so."""
+        return self.set(*(self._few(*prices) for prices in ((90, 99), (101, 110))))
+
+    def _few(self, low: int, high: int) -> Levels:
+        prices = {float(self._chance.randint(low, high)) for _ in range(2)}
+        return {price: float(self._chance.choice((0, 0, 1, 2, 3))) for price in prices}
+
+    def set(self, bids: Levels, asks: Levels) -> dict[str, Any]:
+        """Set sizes of levels, 0 for none; returns the frame that says so."""
         first, previous = self.seq + 1, self.seq
         self.seq += self._chance.randint(1, 3)
-        said: tuple[list[list[float]], list[list[float]]] = ([], [])
-        for levels, prices, rows in ((self.bids, (90, 99), said[0]), (self.asks, (101, 110), said[1])):
-            for price in {float(self._chance.randint(*prices)) for _ in range(2)}:
-                size = float(self._chance.choice((0, 0, 1, 2, 3)))
-                levels.pop(price, None)
-                if size:
-                    levels[price] = size
-                rows.append([price, size])
+        for levels, changes in ((self.bids, bids), (self.asks, asks)):
+            levels.update(changes)
+            for price in [price for price, size in levels.items() if not size]:
+                del levels[price]
         self._remember()
-        return {"first": first, "last": self.seq, "prev": previous, "bids": said[0], "asks": said[1]}
+        said = ([[price, size] for price, size in side.items()] for side in (bids, asks))
+        return {
+            "first": first,
+            "last": self.seq,
+            "prev": previous,
+            **dict(zip(("bids", "asks"), said, strict=True)),
+        }
 
     def whole(self, seq: int | None = None) -> dict[str, Any]:
         """The frame or answer with all of it, as it is or was."""

@@ -7,7 +7,7 @@ from redis import Redis
 
 from markets.config import MarketConfig
 from realtime.scanner import wire as scan_wire
-from tests.support.scan_data import scan_of
+from tests.support.scan.data import scan_of
 
 
 class Shard:
