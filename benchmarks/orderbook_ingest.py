@@ -39,12 +39,15 @@ import psycopg
 from msgspec import Struct
 
 from arbsite.desk import embedded
-from markets.events import Quote
+from markets.events import BookUpdate, Quote, Trade
 from orderbook.ingest.binary import EPOCH_US
 from orderbook.ingest.delivery import LANES, MOST_ROWS, Delivery
+from orderbook.ingest.events import StoreEvent, Top5
 from orderbook.ingest.rows import rows_of
 from orderbook.ingest.spill import Spill
-from orderbook.store.tables import BOOK_TICKER, MOST_BATCH_ROWS
+from orderbook.ingest.writer import Writer
+from orderbook.store.choice import engine_of
+from orderbook.store.tables import BOOK_TICKER, MOST_BATCH_ROWS, RAW, ROLLUPS
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 SYMBOLS: Final = tuple((f"exchange{n % 8}", f"C{n}/USDT") for n in range(200))
@@ -217,6 +220,47 @@ def bytes_per_row(connection: Connection) -> dict[str, float]:
     return {"bytes_per_row": float(whole / rows), "heap_bytes_per_row": float(heap / rows)}
 
 
+def every_table(connection: Connection) -> dict[str, float]:
+    """Bytes a row of every table: ten minutes of a quote a second, some trades and books, and their bars."""
+    engine = engine_of(connection)
+    connection.execute(
+        "TRUNCATE marketdata.touched, " + ", ".join(f"marketdata.{name}" for name in (*RAW, *ROLLUPS))
+    )
+    writer, chance = Writer(engine), random.Random(7)
+    events = [event for second in range(600) for event in said_in(second, chance)]
+    for at in range(0, len(events), MOST_BATCH_ROWS):
+        writer.write(connection, events[at : at + MOST_BATCH_ROWS])
+    for table in RAW:
+        while engine.roll_up(connection, table, 1):  # as upkeep does, minute by minute
+            pass
+    figures = {}
+    for size in engine.sizes(connection):
+        count = f"SELECT count(*) FROM marketdata.{size.table}"
+        [(rows,)] = connection.execute(count.encode()).fetchall()
+        figures[f"{size.table}_bytes"] = size.bytes / rows
+        print(f"{'':14}{size.bytes / rows:12.1f} bytes a row of {size.table}, with its indexes")
+    return figures
+
+
+def said_in(second: int, chance: random.Random) -> Iterator[StoreEvent]:
+    """A quote of each symbol, a trade of every fifth, and of 40 books a delta of five levels a side."""
+    for number, key in enumerate(SYMBOLS):
+        at_us = START_US + second * 1_000_000 + number * 4000
+        sizes = tuple(round(chance.random(), 4) for _ in range(5))
+        best = round(100 + chance.random(), 2)
+        bids, asks = (tuple(round(best + step * level, 2) for level in range(5)) for step in (-0.01, 0.01))
+        yield Quote(*key, bids[0], sizes[0], asks[0] + 0.01, sizes[1], at_us - 5000, at_us)
+        if (second + number) % 5 == 0:
+            yield Trade(*key, best, sizes[2], "buy", str(10**9 + second), at_us - 5000, at_us)
+        if number < 40:
+            yield Top5(*key, bids, sizes, asks, sizes, at_us - 5000, at_us)
+            changed = [list(zip(side, sizes, strict=True)) for side in (bids, asks)]
+            yield BookUpdate(
+                *key, "delta", changed[0], changed[1], second, second + 1,
+                exchange_ts_us=at_us - 5000, received_ts_us=at_us,
+            )  # fmt: skip
+
+
 # --- the sink at its pace, in a process of its own ----------------------------------------------------
 
 
@@ -328,6 +372,7 @@ def main() -> None:
                 delivery = Delivery(partial(connected, url), Spill(home / "spill", 10**9))
                 values |= write_three_ways(connection, delivery, 3 if options.quick else 25)
                 values |= bytes_per_row(connection)
+                values |= every_table(connection)
                 delivery.close()
     figures: dict[str, Any] = {}
     for name, value in values.items():
